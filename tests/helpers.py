@@ -1,10 +1,11 @@
-"""What several tests use: waiting for a condition, never for a time."""
+"""What several tests use: waiting for a condition, never for a time; and a folder in memory."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,14 @@ def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE) -> Any:
             raise AssertionError(f"not reached within {timeout:g} s: {condition}")
         never.wait(0.005)
     return found
+
+
+def quick_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder in memory where there is one: thousands of stores are opened and closed, and none
+    has to last.
+    """
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def stop_process(pid: int) -> None:

@@ -6,8 +6,6 @@ so that they meet again.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -197,14 +195,6 @@ def _without_prefix(search: Search) -> Search:
 
 _kinds = st.one_of(st.sampled_from(["text", "bytes"]), st.sampled_from(sorted(KEYS)))
 _some_columns = st.none() | st.lists(st.sampled_from(COLUMNS), max_size=3).map(tuple)
-
-
-def quick_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder in memory where there is one: thousands of stores are opened and closed, and none
-    has to last.
-    """
-    memory = "/dev/shm"
-    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
 
 
 def bounded(text: str) -> str:

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import Domain, Rejected, System
-from tests.helpers import PATIENCE
+from tests.helpers import PATIENCE, quick_folder
 from tests.oracle.table_model import Rows, Search
 from tests.oracle.table_ops import Op, done, expected
-from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables
+from tests.oracle.table_programs import Drawn, bounded, small_chunks, tables
 from tests.oracle.test_tables import Note, awkward
 from tests.oracle.value_forms import shown_exactly
 

@@ -22,9 +22,10 @@ from storage.log.event_log import EventLog
 from storage.replica.replica_store import ReplicaStore
 from storage.tables.reader import TableReader
 from storage.tables.schema import ModelSchema
+from tests.helpers import quick_folder
 from tests.oracle.table_model import Rows, Search
 from tests.oracle.table_ops import Op, done, expected
-from tests.oracle.table_programs import Drawn, bounded, quick_folder, small_chunks, tables
+from tests.oracle.table_programs import Drawn, bounded, small_chunks, tables
 from tests.oracle.value_forms import shown_exactly
 from tests.oracle.values import changeable, values, zoned
 

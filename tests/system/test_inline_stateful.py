@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from actors.writer.command_handler import CommandHandler
 from storage import EventLog
 from tests import inside
 from tests.faults import put_fault
-from tests.helpers import PATIENCE
+from tests.helpers import PATIENCE, quick_folder
 from tests.system.batches import held_batch
 from tests.system.club import SEATS, Break, Join, Leave, Rename, Sit, club, names, register, rooms, seats
 from tests.system.inline_checks import check_inline
@@ -84,12 +82,12 @@ class Model:
 class Clubs(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = quick_folder()
         self.model = Model()
         self.open()
 
     def open(self) -> None:
-        self.system = System.open(self.folder / "club", club, replicas=1)
+        self.system = System.open(Path(self.folder.name, "club"), club, replicas=1)
         self.deaths = 0
 
     def handed_over(self, batch: list[Any], ids: list[str] | None = None) -> list[Any]:
@@ -184,7 +182,7 @@ class Clubs(RuleBasedStateMachine):
         if hasattr(self, "system"):
             check_inline(inside.log(self.system))
             self.system.close()
-            shutil.rmtree(self.folder)
+            self.folder.cleanup()
 
 
 TestClubs = Clubs.TestCase

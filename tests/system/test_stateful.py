@@ -5,15 +5,15 @@ operators do.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors import CommandIdReused, ConcurrencyConflict, Receipt, Rejected, Session, System, View
+from tests.helpers import quick_folder
 from tests.system.checks import check_all, check_receipt
 from tests.system.depot import (
     EntryCount,
@@ -115,11 +115,11 @@ class Model:
 class SystemMachine(RuleBasedStateMachine):
     """Each rule does one thing to the system and to the model; the model says what must have come of it."""
 
-    place: ClassVar[Path]
-
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir=self.place))
+        # In memory: a machine opens stores all the time, and waits for the disk far longer than it works.
+        self.folder = quick_folder()
+        self.path = Path(self.folder.name, "store")
         self.model = Model()
         self.system: System
         self.session: Session
@@ -133,7 +133,7 @@ class SystemMachine(RuleBasedStateMachine):
 
     def open(self, replicas: int) -> None:
         # Small caches: states are built again from snapshots and events all the time.
-        self.system = System.open(self.folder / "store", depot, replicas=replicas, cache_states=2)
+        self.system = System.open(self.path, depot, replicas=replicas, cache_states=2)
         self.session = self.system.session(self.session_saw)
 
     def teardown(self) -> None:
@@ -142,7 +142,7 @@ class SystemMachine(RuleBasedStateMachine):
                 self.close_view()
                 check_all(self.system)
         finally:
-            shutil.rmtree(self.folder)
+            self.folder.cleanup()
 
     # -- commands -------------------------------------------------------------------------
     def expect(self, command: Any, receipt: Receipt) -> None:
@@ -315,7 +315,7 @@ class SystemMachine(RuleBasedStateMachine):
         self.close_view()
         self.system.close()
         if lost is not None:
-            shutil.rmtree(self.folder / "store" / "replicas" / lost, ignore_errors=True)
+            shutil.rmtree(self.path / "replicas" / lost, ignore_errors=True)
         self.open(replicas)
 
     # -- always ---------------------------------------------------------------------------
@@ -333,12 +333,6 @@ class SystemMachine(RuleBasedStateMachine):
         )
         for _, receipt in self.model.done.values():
             check_receipt(receipt, events)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def in_pytests_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Stores of a run that was killed go when pytest clears its own folder."""
-    SystemMachine.place = tmp_path_factory.mktemp("stateful")
 
 
 class TestSystem(SystemMachine.TestCase):

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Protocol
 from actors.domain.read_model import ReadModel
 from actors.queries.view import View
 from storage import Snapshot
-from storage.engines.sqlite.snapshot import ReadConnection
 
 __all__ = ["RecordingView", "spans_of", "Span", "States"]
 
@@ -94,6 +93,9 @@ class RecordingView(View):
         """Whether its result depends on nothing but the tables that it touched."""
         if self._snapshot.read_failed:
             return False  # The query may have made an answer of the error.
+        # Imported here: it is SQLite's, and only what is cached is asked.
+        from storage.engines.sqlite.snapshot import ReadConnection
+
         return self.touched is not None and not any(
             isinstance(target, ReadConnection) and target.uncacheable for target in self._opened.values()
         )

@@ -8,9 +8,8 @@ which one it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from actors.health import CacheHealth
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.reply import Reply
 from actors.kernel.supervisor import ActorSlot
@@ -19,6 +18,9 @@ from actors.queries.query_endpoint import QueryEndpoint
 from actors.replication.current_event import CurrentEvent
 from actors.replication.progress import Progress
 from actors.replication.replica_status import ReplicaStatus, SnapshotSource
+
+if TYPE_CHECKING:
+    from actors.health import CacheHealth
 
 __all__ = ["ReplicaHost"]
 

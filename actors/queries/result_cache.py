@@ -18,14 +18,16 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.domain.specs import CompiledDomain
-from actors.health import CacheHealth
 from actors.queries.answer import Answer
 from actors.queries.recording_view import Span, States
 from storage import CodecError
 from storage.codec.codec import Codec
+
+if TYPE_CHECKING:
+    from actors.health import CacheHealth
 
 __all__ = ["ResultCache", "result_cache", "total_health"]
 
@@ -60,6 +62,8 @@ def total_health(caches: Sequence[CacheHealth]) -> CacheHealth | None:
     """The figures of several caches together; None if there are none."""
     if not caches:
         return None
+    from actors.health import CacheHealth
+
     hits, misses = sum(one.hits for one in caches), sum(one.misses for one in caches)
     return CacheHealth(
         hits,
@@ -183,6 +187,8 @@ class ResultCache:
 
     def health(self) -> CacheHealth:
         """What it holds, and how often it helped."""
+        from actors.health import CacheHealth
+
         with self._lock:
             asked = self._hits + self._misses
             return CacheHealth(

@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from actors.health import Rebuild
 from actors.kernel.backoff import backoff
 from actors.replication.build_progress import BuildProgress
 from actors.replication.command_batches import DamagedCommand, read_commands
@@ -22,6 +22,9 @@ from actors.replication.projector import Projector
 from actors.replication.rebuild_lock import RebuildLock
 from actors.replication.rebuild_throttle import RebuildThrottle, adapted_limit
 from actors.replication.replica_status import ProjectorStatus
+
+if TYPE_CHECKING:
+    from actors.health import Rebuild
 
 __all__ = ["DAMAGED", "SLICE_SECONDS", "Backfill", "rebuilds_of"]
 
@@ -244,6 +247,9 @@ class Backfill:
 
 def rebuilds_of(name: str, projector: ProjectorStatus, head: int, now: float) -> list[Rebuild]:
     """The builds that a replica fills beside others, as anybody may see them. Any thread."""
+    # Imported here: a worker process makes no report.
+    from actors.health import Rebuild
+
     frozen = {one.name for one in projector.frozen}
     found = []
     for run in projector.building:

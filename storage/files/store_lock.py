@@ -11,7 +11,6 @@ import errno
 import fcntl
 import io
 import os
-import socket
 import sys
 import weakref
 from contextlib import suppress
@@ -95,7 +94,7 @@ class StoreLock:
                 raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from error
             holder = self._file.read(4096).decode(errors="replace").partition("\n")[0].strip()
             advice = "close it there, or open another path"
-            if holder.startswith(f"process {os.getpid()} on {socket.gethostname()},"):
+            if holder.startswith(f"process {os.getpid()} on {os.uname().nodename},"):
                 advice = (
                     "this process has it open itself, perhaps through another link: use that, or close it"
                 )
@@ -124,7 +123,7 @@ class StoreLock:
         program = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] else sys.executable
         self._mark = StopMark.opening(StopMark.read(self.before))
         self._signature = (
-            f"{SIGNED}{os.getpid()} on {socket.gethostname()}, program {program}, since {since}\n"
+            f"{SIGNED}{os.getpid()} on {os.uname().nodename}, program {program}, since {since}\n"
         )
         holder = (self._signature + self._mark.line()).encode()
         try:

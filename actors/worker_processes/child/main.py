@@ -6,6 +6,7 @@ either way. Its main thread serves the parent; it ends when the parent sends a s
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -41,6 +42,8 @@ ORPHAN_ENDS_WITHIN = 0.3
 
 def main(arguments: Sequence[str]) -> None:
     """Run a worker; `arguments`: replica's name, store's path, numbers of the sockets. Never returns."""
+    gc.freeze()  # what was imported, with the collector off
+    gc.enable()
     sys.argv = [f"onewriter worker {arguments[0]} of {arguments[1]}"]
     control, *query_connections = (Connection(socket.socket(fileno=int(fd))) for fd in arguments[2:])
     code = 1

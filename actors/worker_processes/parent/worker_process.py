@@ -26,9 +26,11 @@ HOME = str(Path(__file__).resolve().parents[3])
 """The folder that the packages are in."""
 BOOT = (
     "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import gc; gc.disable(); "
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from actors.worker_processes.child.main import main; main(sys.argv[2:])"
 )
+"""What a worker runs. The garbage collector is off while it imports: all of that stays."""
 SEND_BUFFER = 1 << 20
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+
+from tests.typing.mypy_cache import ROOT, mypy_cache
 
 api = pytest.importorskip("mypy.api")
 
@@ -82,22 +85,18 @@ Product("lamp").price = 5
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
     """mypy's lines about a program, each from its line number on."""
-    monkeypatch.setenv("MYPYPATH", f"{Path(__file__).parents[2]}:{tmp_path}")
-    (tmp_path / "base.py").write_text(BASE)
-    (tmp_path / "mypy.ini").write_text("[mypy]\nplugins = actors.mypy_plugin\nfollow_imports = silent\n")
+    monkeypatch.setenv("MYPYPATH", f"{ROOT}:{tmp_path}")
+    # The same text at the same place would come from the cache, were it not new each time.
+    new = map("# {}\n".format, iter(uuid4, None))
+    (tmp_path / "base.py").write_text(BASE + next(new))
 
     def run(program: str) -> list[str]:
-        (tmp_path / "program.py").write_text(program)
+        (tmp_path / "program.py").write_text(program + next(new))
         limit = sys.getrecursionlimit()
-        out, errors, _ = api.run(
-            [
-                "--config-file",
-                f"{tmp_path}/mypy.ini",
-                "--cache-dir",
-                f"{tmp_path}/cache",
-                f"{tmp_path}/program.py",
-            ]
-        )
+        with mypy_cache() as cache:
+            out, errors, _ = api.run(
+                ["--config-file", f"{ROOT}/setup.cfg", "--cache-dir", str(cache), f"{tmp_path}/program.py"]
+            )
         sys.setrecursionlimit(limit)  # mypy raises it for the whole process.
         assert not errors
         return [line.partition("program.py:")[2] for line in out.splitlines() if "program.py:" in line]

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from actors import Domain, ProcessManager, ReadModel, Session, System
+from tests.typing.mypy_cache import ROOT, mypy_cache
 
-ROOT = Path(__file__).parents[2]
 MISTAKES = Path(__file__).with_name("mistakes.py")
 EXAMPLE = ROOT / "examples" / "clinic"
 
@@ -36,10 +36,11 @@ def output(*arguments: str) -> str:
     return done.stdout
 
 
-def by_mypy(cache: Path, *files: Path) -> list[str]:
+def by_mypy(*files: Path) -> list[str]:
     """mypy's errors."""
     pytest.importorskip("mypy")
-    shown = output("mypy", "--cache-dir", str(cache), "--no-error-summary", *map(str, files))
+    with mypy_cache() as cache:
+        shown = output("mypy", "--cache-dir", str(cache), "--no-error-summary", *map(str, files))
     return [line for line in shown.splitlines() if ": error: " in line]
 
 
@@ -58,8 +59,8 @@ def by_pyright(project: Path) -> list[tuple[str, int, str]]:
     ]
 
 
-def test_mypy_flags_each_mistake_and_nothing_else(tmp_path: Path) -> None:
-    errors = by_mypy(tmp_path, MISTAKES, EXAMPLE)
+def test_mypy_flags_each_mistake_and_nothing_else() -> None:
+    errors = by_mypy(MISTAKES, EXAMPLE)
     assert [line for line in errors if MISTAKES.name not in line] == []
     assert {int(line.split(":")[1]) for line in errors} == marked(), "\n".join(errors)
 

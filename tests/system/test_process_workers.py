@@ -58,20 +58,28 @@ def system(store_path: Path) -> Iterator[System]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One for tests that only ask, and count what no other test counts."""
+    store = tmp_path_factory.mktemp("shared") / "store"
+    with System.open(store, yard.yard, replicas=2, workers="process") as opened:
+        yield opened
+
+
 # -- the same answers ------------------------------------------------------------------------
-def test_every_query_runs_in_a_process_that_is_not_this_one(system: System) -> None:
-    system.execute(Count("a", 3))
-    system.wait_applied()
+def test_every_query_runs_in_a_process_that_is_not_this_one(shared: System) -> None:
+    shared.execute(Count("asked"))
+    shared.wait_applied()
     where: set[int] = set()
 
     def ask() -> None:
         while len(where) < 2:
-            where.add(system.query(Position(20), consistency="strong")[2])
+            where.add(shared.query(Position(20), consistency="strong")[2])
 
     with Threads() as threads:
         for _ in range(4):
             threads.start(ask)
-    assert where == set(worker_pids(system).values())
+    assert where == set(worker_pids(shared).values())
     assert os.getpid() not in where
 
 
@@ -88,11 +96,11 @@ def test_every_consistency_level_is_kept(system: System) -> None:
         system.query(TotalOf("a"), after=1000, timeout=0.05)
 
 
-def test_a_session_reads_its_own_writes_and_never_goes_back(system: System) -> None:
+def test_a_session_reads_its_own_writes_and_never_goes_back(shared: System) -> None:
     with Threads() as threads:
 
         def work(name: str) -> None:
-            session = system.session()
+            session = shared.session()
             last = 0
             for number in range(1, 40):
                 session.execute(Count(name))
@@ -100,18 +108,18 @@ def test_a_session_reads_its_own_writes_and_never_goes_back(system: System) -> N
                 now = session.query(Position())[0]
                 assert now >= last
                 last = now
-            assert system.session(session.token).query(TotalOf(name)) == 39
+            assert shared.session(session.token).query(TotalOf(name)) == 39
 
         for number in range(4):
-            threads.start(work, f"thing-{number}")
+            threads.start(work, f"session-{number}")
 
 
-def test_a_foreign_token_is_recognised(system: System, tmp_path: Path) -> None:
+def test_a_foreign_token_is_recognised(shared: System, tmp_path: Path) -> None:
     with System.open(tmp_path / "other", yard.yard, replicas=1) as other:
         other.execute(Count("a"))
         token = other.session(other.position).token
     with pytest.raises(ForeignToken):
-        system.session(token)
+        shared.session(token)
 
 
 def test_all_engines_answer_and_a_projection_may_print(
@@ -129,34 +137,34 @@ def test_all_engines_answer_and_a_projection_may_print(
 async def _all_at_once(system: System, count: int) -> list[int]:
     import asyncio
 
-    return await asyncio.gather(*(system.aquery(TotalOf("a"), consistency="strong") for _ in range(count)))
+    return await asyncio.gather(*(system.aquery(TotalOf("many"), consistency="strong") for _ in range(count)))
 
 
-def test_many_threads_and_tasks_ask_at_once(system: System) -> None:
+def test_many_threads_and_tasks_ask_at_once(shared: System) -> None:
     import asyncio
 
-    system.execute(Count("a", 5))
+    shared.execute(Count("many", 5))
     with Threads() as threads:
         for _ in range(8):
-            threads.start(lambda: [system.query(TotalOf("a"), consistency="strong") for _ in range(50)])
-        assert asyncio.run(_all_at_once(system, 200)) == [5] * 200
+            threads.start(lambda: [shared.query(TotalOf("many"), consistency="strong") for _ in range(50)])
+        assert asyncio.run(_all_at_once(shared, 200)) == [5] * 200
 
 
-def test_an_error_comes_back_as_what_it_was(system: System) -> None:
+def test_an_error_comes_back_as_what_it_was(shared: System) -> None:
     with pytest.raises(QueryFailed, match="Break failed with LookupError") as failed:
-        system.query(Break())
+        shared.query(Break())
     cause = failed.value.__cause__
     assert type(cause) is LookupError
     assert cause.args == ("no such shelf", 7)
     assert any("yard.py" in note for note in cause.__notes__)
     with pytest.raises(TooFew, match="only three") as refused:
-        system.query(Refuse())
+        shared.query(Refuse())
     assert (refused.value.code, refused.value.details) == ("too.few", {"left": 3})
 
 
-def test_a_result_that_has_no_encoding_says_so(system: System) -> None:
+def test_a_result_that_has_no_encoding_says_so(shared: System) -> None:
     with pytest.raises(QueryFailed, match=r"result of query Odd can't be sent.*\['rows'\].*return") as failed:
-        system.query(Odd())
+        shared.query(Odd())
     assert 'workers="thread"' in str(failed.value)
 
 
@@ -247,15 +255,15 @@ def test_a_watched_query_gives_every_result(system: System) -> None:
     assert shown == [0, 1, 2, 3]
 
 
-def test_dumps_of_all_replicas_are_the_same(system: System) -> None:
-    system.execute_many([Count(f"thing-{number % 3}") for number in range(30)])
-    system.wait_applied()
+def test_dumps_of_all_replicas_are_the_same(shared: System) -> None:
+    shared.execute_many([Count(f"thing-{number % 3}") for number in range(30)])
+    shared.wait_applied()
     for model in (yard.counts, yard.noisy, yard.memory, yard.fragile):
-        first, second = (system.dump(name, model) for name in system.replica_names)
+        first, second = (shared.dump(name, model) for name in shared.replica_names)
         assert first == second
         assert first
     with pytest.raises(UnknownName):
-        system.dump("replica-9", yard.counts)
+        shared.dump("replica-9", yard.counts)
 
 
 def test_listeners_hear_what_was_applied_and_when(system: System) -> None:

@@ -28,10 +28,10 @@ _server: tuple[int, socket.socket, subprocess.Popen[bytes]] | None = None
 class Forked:
     """A program, with the part of `subprocess.Popen` that tests use; killed at the end of its block.
 
-    Without `stdin` it has none; its errors go where those of the test go, unless `stderr` is an open file.
+    Without `stdin` it has none; its errors go where those of the test go.
     """
 
-    def __init__(self, module: str, *arguments: str, stdin: bool = False, stderr: int = 2) -> None:
+    def __init__(self, module: str, *arguments: str, stdin: bool = False) -> None:
         self.returncode: int | None = None
         null = os.open(os.devnull, os.O_RDONLY)
         given, told = os.pipe(), os.pipe()
@@ -39,7 +39,7 @@ class Forked:
         self.stdout = open(given[0], encoding="utf-8")  # noqa: SIM115
         self.stdin = open(taken[1], "w", encoding="utf-8") if stdin else None  # noqa: SIM115
         self._told = open(told[0], "rb", buffering=0)  # noqa: SIM115
-        passed = [taken[0], given[1], stderr, told[1]]
+        passed = [taken[0], given[1], 2, told[1]]
         try:
             socket.send_fds(_running_server(), [json.dumps([module, *arguments]).encode()], passed)
         finally:

@@ -17,7 +17,6 @@ import secrets
 import sys
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from actors import Rejected, System
@@ -109,11 +108,11 @@ def spoil(number: str) -> None:
 
         return run
 
-    fulfilment.rules[:] = [replace(rule, fn=handler(rule.fn)) for rule in fulfilment.rules]
+    fulfilment.rules[:] = [rule._replace(fn=handler(rule.fn)) for rule in fulfilment.rules]
     for place, rule in enumerate(delivery.declarations.deciders):
         annotated = {str(one) for one in rule.fn.__annotations__.values()}
         if annotated & {"RequestPayment", "ArrangeShipment"}:
-            delivery.declarations.deciders[place] = replace(rule, fn=decider(rule.fn))
+            delivery.declarations.deciders[place] = rule._replace(fn=decider(rule.fn))
 
 
 def work(system: System, name: str, failed: threading.Event) -> None:

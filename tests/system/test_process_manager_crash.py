@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -28,8 +26,9 @@ from actors.demo.fulfilment.payments import (
 from actors.demo.fulfilment.shipments import ShipmentArranged
 from actors.testing import TestSystem
 from storage import EventLog
+from tests.forked import Forked
 from tests.system.process_manager_crash_child import Ledger
-from tests.system.test_crash import ROOT, wait_until_killed
+from tests.system.test_crash import wait_until_killed
 
 pytestmark = pytest.mark.kill
 
@@ -37,21 +36,17 @@ ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "5"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 CHAPTER = 10
 """Rounds on one store."""
-MOMENTS = {"working": (0.0, 1.0), "opening": (0.1, 0.5)}
+MOMENTS = {"working": (0.0, 1.0), "opening": (0.0, 0.2)}
 
 
 def run_and_kill(folder: Path, number: int, dice: random.Random, *options: str) -> None:
     """One round: a process works on the store and is killed."""
     moment = dice.choice(["working", "working", "opening"])
     delay = dice.uniform(*MOMENTS[moment])
-    command = [sys.executable, "-m", "tests.system.process_manager_crash_child"]
-    command += [str(folder / "store"), str(folder / "ledger"), str(number), *options]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    arguments = [str(folder / "store"), str(folder / "ledger"), str(number), *options]
+    with Forked("tests.system.process_manager_crash_child", *arguments) as process:
         try:
             if moment == "working":
-                assert process.stdout is not None
                 assert process.stdout.readline() == "open\n"
             wait_until_killed(process, delay)
         finally:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import Any
 import pytest
 
 from actors.testing import TestSystem
-from tests.system.test_crash import ROOT, wait_until_killed
+from tests.forked import Forked
+from tests.system.test_crash import wait_until_killed
 from tests.system.travel import (
     ROOMS,
     PaymentDeclined,
@@ -51,16 +50,13 @@ def run_and_kill(folder: Path, number: int, workers: str, dice: random.Random) -
     """One round: a process works on the store and is killed, in one of four, but for the first, before it is
     open.
     """
-    command = [sys.executable, "-m", "tests.system.travel_child"]
-    command += [str(folder / "store"), str(folder / "ledger"), str(number), workers]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    arguments = [str(folder / "store"), str(folder / "ledger"), str(number), workers]
+    opened = not number or dice.random() < 0.75
+    with Forked("tests.system.travel_child", *arguments) as process:
         try:
-            if not number or dice.random() < 0.75:
-                assert process.stdout is not None
+            if opened:
                 assert process.stdout.readline() == "open\n"
-            wait_until_killed(process, dice.uniform(0.0 if number else 0.4, 0.5))
+            wait_until_killed(process, dice.uniform(0.0 if number else 0.4, 0.5 if opened else 0.2))
         finally:
             process.kill()
 

@@ -125,7 +125,7 @@ def shell_lines(page: str) -> Iterator[tuple[str, list[str]]]:
 @cache
 def help_of(*program: str) -> str:
     if program[0] != "actors":
-        return run_here(ROOT, "-m", *program, "--help").stdout
+        return preloaded.run(["-m", *program, "--help"], ROOT, timeout=TIMEOUT).stdout
     # In this process: tests/actors/cli/test_installed.py starts the programs.
     shown = StringIO()
     with redirect_stdout(shown), pytest.raises(SystemExit):

@@ -20,6 +20,7 @@ from actors.repl import program
 from actors.repl.commands.registered import META_COMMANDS
 from actors.repl.render import PlainOutput
 from actors.repl.shell import Shell
+from tests import preloaded
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,6 +37,11 @@ def session(text: str | bytes, *arguments: str, cwd: Path = PROJECT) -> subproce
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
     )
     return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def forked(text: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    """Run a whole session as `session` does, in a fork of a process that has imported the engine."""
+    return preloaded.run(["-m", "actors", "repl", *arguments], cwd, stdin=text.encode())
 
 
 Session = Callable[..., subprocess.CompletedProcess[str]]
@@ -83,7 +89,7 @@ def test_nothing_is_echoed(piped: Session) -> None:
 
 
 def test_replicas_may_be_processes() -> None:
-    done = session(LAMP + "Cheapest limit=1\n", "--workers", "process", "--replicas", "2")
+    done = forked(LAMP + "Cheapest limit=1\n", "--workers", "process", "--replicas", "2")
     assert done.stdout.splitlines()[-1] == "lamp  Desk lamp  light      1999"
     assert done.returncode == 0
 
@@ -233,7 +239,7 @@ def test_a_domain_of_ones_own_is_named_by_module_and_attribute(tmp_path: Path) -
         "@domain.evolve\ndef added(counter: Counter | None, event: Added) -> Counter:\n"
         "    return Counter(event.name, (counter.value if counter else 0) + event.amount)\n"
     )
-    done = session(
+    done = forked(
         "counter.Add a\ncounter.Add(a, 0)\n:stream counter-a\n",
         "--domain=counting:holder.domain",
         cwd=tmp_path,
@@ -267,7 +273,7 @@ def test_a_place_that_holds_no_store_is_refused(piped: Session, tmp_path: Path) 
 
 @pytest.mark.parametrize("path", ["", "name\udcff/below/" + "a" * 300])
 def test_a_path_that_can_not_be_opened_is_one_line(tmp_path: Path, path: str) -> None:
-    done = session("", path, cwd=tmp_path)
+    done = forked("", path, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
 

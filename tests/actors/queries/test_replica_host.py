@@ -23,7 +23,7 @@ from tests.system.yard import POISON, Count, KeptTotalOf, TotalOf
 REPLICAS = ["replica-1", "replica-2"]
 
 
-@pytest.fixture(params=["thread", "process"])
+@pytest.fixture(scope="module", params=["thread", "process"])
 def workers(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -31,6 +31,14 @@ def workers(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def system(store_path: Path, workers: Any) -> Iterator[System]:
     with System.open(store_path, yard.yard, replicas=2, query_actors=2, workers=workers) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, workers: Any) -> Iterator[System]:
+    """One for tests that only ask, and count what no other test counts."""
+    store = tmp_path_factory.mktemp("shared") / "store"
+    with System.open(store, yard.yard, replicas=2, query_actors=2, workers=workers) as opened:
         yield opened
 
 
@@ -47,17 +55,19 @@ def count(system: System, *names: str) -> int:
 
 
 # -- what there is ------------------------------------------------------------------------------------
-def test_replicas_stores_endpoints_and_actors_have_the_same_names(system: System, host: ReplicaHost) -> None:
+def test_replicas_stores_endpoints_and_actors_have_the_same_names(shared: System) -> None:
+    host = inside.replica_host(shared)
     assert list(host.slots) == list(host.stores) == list(host.progress.replicas) == REPLICAS
     asked = {endpoint.name: endpoint.replica for endpoint in host.endpoints}
     assert asked == {f"{name}.query-{number}": name for name in REPLICAS for number in (1, 2)}
     # First the replicas: who lists them shows those first.
-    assert list(inside.actors(system))[:6] == [*REPLICAS, *asked]
+    assert list(inside.actors(shared))[:6] == [*REPLICAS, *asked]
     assert set(host.subscribers) <= set(REPLICAS)
 
 
-def test_nothing_is_wrong_with_replicas_that_run(system: System, host: ReplicaHost, workers: Any) -> None:
-    count(system, "a")
+def test_nothing_is_wrong_with_replicas_that_run(shared: System, workers: Any) -> None:
+    host = inside.replica_host(shared)
+    count(shared, "well")
     for name in REPLICAS:
         assert (host.hindrance(name), host.problem(name)) == ("", None)
         assert host.slots[name].reset_reason is None
@@ -83,17 +93,20 @@ def test_what_was_committed_is_applied_and_shown_alike(system: System, host: Rep
         assert store.readable()
 
 
-def test_the_dispatcher_asks_their_query_actors(system: System, host: ReplicaHost) -> None:
-    head = count(system, "a", "a")
-    answer = host.dispatcher.query([TotalOf("a")], {"after": head})
+def test_the_dispatcher_asks_their_query_actors(shared: System) -> None:
+    host = inside.replica_host(shared)
+    head = count(shared, "asked", "asked")
+    before = sum(endpoint.stats.served for endpoint in host.endpoints)
+    answer = host.dispatcher.query([TotalOf("asked")], {"after": head})
     assert answer == ([2], head, head)
-    wait_until(lambda: sum(endpoint.stats.served for endpoint in host.endpoints) == 1)
+    wait_until(lambda: sum(endpoint.stats.served for endpoint in host.endpoints) == before + 1)
 
 
-def test_the_result_cache_tells_how_it_does(system: System, host: ReplicaHost) -> None:
-    head = count(system, "a")
+def test_the_result_cache_tells_how_it_does(shared: System) -> None:
+    host = inside.replica_host(shared)
+    head = count(shared, "kept")
     for _ in range(3):
-        assert system.query(KeptTotalOf("a"), after=head) == 1
+        assert shared.query(KeptTotalOf("kept"), after=head) == 1
     health = wait_until(lambda: (one := host.cache_health()) and one.hits and one)
     assert isinstance(health, CacheHealth)
     assert health.entries >= 1

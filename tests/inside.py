@@ -260,12 +260,12 @@ def view_lock(system: System) -> Any:
 # -- subscriptions ----------------------------------------------------------------------------
 def consumer_registry(system: System) -> ConsumerRegistry:
     """The consumers of the store."""
-    return system._parts.consumers
+    return system._parts.consumers.registry
 
 
 def consumers_closed(system: System) -> bool:
     """Whether they take nothing more."""
-    return consumer_registry(system)._closed
+    return system._parts.consumers.closed
 
 
 def consumer_group(system: System, name: str) -> ConsumerGroup:

@@ -59,7 +59,22 @@ def test_any_other_name_is_an_error_that_names_the_package(package: object) -> N
     [
         ("import actors", ["lmdb", "pykka", "asyncio", "sqlite3", "actors.domain.domain"]),
         ("from actors import Domain, Rejected", ["actors.system.system", "actors.writer", "asyncio"]),
-        ("from actors import System", ["asyncio", "ssl", "subprocess"]),
+        ("from actors import System", ["asyncio", "ssl", "subprocess", "socket"]),
+        (
+            "from actors import System",
+            [
+                "actors.process_managers.registry",
+                "actors.process_managers.leftovers",
+                "actors.subscriptions.consumer",
+                "actors.subscriptions.subscription",
+                "actors.system.watch",
+                "storage.engines.sqlite",
+            ],
+        ),
+        (
+            "import actors.worker_processes.child.main",
+            ["asyncio", "storage.engines.sqlite", "actors.health", "actors.runtime", "actors.writer"],
+        ),
         ("import actors.__main__", ["lmdb", "pykka", "asyncio", "actors.system.system"]),
     ],
 )

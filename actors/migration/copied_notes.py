@@ -9,7 +9,8 @@ from actors.migration.copied_streams import CopiedStreams
 from actors.migration.moved_positions import MovedPositions
 from actors.migration.note_kinds import StoredNote, kind_of
 from actors.subscriptions.delivery_state import StreamBacklog
-from actors.subscriptions.group_state import backlog_key, decode_backlog, encode_backlog
+from actors.subscriptions.group_keys import backlog_key
+from actors.subscriptions.group_state import decode_backlog, encode_backlog
 from storage.log.log_reader import LogReader
 
 __all__ = ["copied_notes", "names_in_ids", "require_known_notes"]

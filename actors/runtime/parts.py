@@ -20,7 +20,7 @@ from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.changed_code import ChangedCode
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.settings import Settings
-from actors.subscriptions.consumer_registry import ConsumerRegistry
+from actors.subscriptions.consumer_access import ConsumerAccess
 from actors.writer.command_client import CommandClient
 from actors.writer.writer_state import WriterState
 from storage import EventLog
@@ -69,7 +69,7 @@ class Parts(NamedTuple):
     """The read models whose code is not the one that filled them."""
     process_managers: ProcessManagers | NoProcessManagers
     """The latter for a domain that declares none."""
-    consumers: ConsumerRegistry
+    consumers: ConsumerAccess
     copied: str | None
     """Why the store is a copy that does not act on the world; None for any other."""
     marks: DeliveryMarks

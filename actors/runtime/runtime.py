@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from actors.domain.domain import Domain
 from actors.domain.specs import CompiledDomain
@@ -51,13 +52,17 @@ from actors.schema.description import Schema
 from actors.schema.opening import CheckedSchema, ManagerRecords, check_store
 from actors.schema.written_types import WrittenTypes
 from actors.settings import Settings
-from actors.subscriptions.consumer_registry import ConsumerRegistry
+from actors.subscriptions.consumer_access import ConsumerAccess
+from actors.subscriptions.group_keys import PREFIX, names_of
 from actors.writer.command_client import CommandClient
 from actors.writer.inline_models import fill
 from actors.writer.writer_state import WriterState
 from storage import EventLog
 from storage.files.opening_resources import OpeningResources
 from storage.log.log_follower import LogFollower
+
+if TYPE_CHECKING:
+    from actors.subscriptions.consumer_registry import ConsumerRegistry
 
 __all__ = ["Runtime"]
 
@@ -130,6 +135,13 @@ class Runtime:
             listeners.committed.append(managers.wake)
         else:
             managers = NoProcessManagers(log, progress, managers_off)
+        consumers_off = refusal or (managers_off if copied else None)
+
+        def make_consumers() -> ConsumerRegistry:
+            from actors.subscriptions.consumer_registry import ConsumerRegistry
+
+            return ConsumerRegistry(log, progress, commands.steps, calls, marks, consumers_off)
+
         actors: dict[str, ActorSlot] = {}
         self.parts = Parts(
             path=path,
@@ -159,9 +171,7 @@ class Runtime:
             ),
             changed_code=ChangedCode(schema, checked.changed, replicas, progress, commands.steps),
             process_managers=managers,
-            consumers=ConsumerRegistry(
-                log, progress, commands.steps, calls, marks, refusal or (managers_off if copied else None)
-            ),
+            consumers=ConsumerAccess(make_consumers),
             copied=copied,
             marks=marks,
             actors=actors,
@@ -322,8 +332,9 @@ class Runtime:
 
     def _mark_owners(self) -> set[bytes]:
         """Whose deliveries may be out: the consumers of the store, and the process managers of the domain."""
+        log = self.parts.log
         return {
-            *(owner_of("consumer", name) for name in self.parts.consumers.names()),
+            *(owner_of("consumer", name) for name in names_of(key for key, _ in log.notes(PREFIX))),
             *(owner_of("process manager", name) for name in self.parts.domain.process_managers),
         }
 

@@ -28,15 +28,8 @@ from actors.subscriptions.consumer_status import (
 from actors.subscriptions.delivery_policy import DeliveryPolicy
 from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.event_filter import EventFilter
-from actors.subscriptions.group_state import (
-    PREFIX,
-    GroupState,
-    backlog_key,
-    decode_backlog,
-    names_of,
-    prefix_of,
-    state_key,
-)
+from actors.subscriptions.group_keys import PREFIX, backlog_key, names_of, prefix_of, state_key
+from actors.subscriptions.group_state import GroupState, decode_backlog
 from actors.subscriptions.options import ConsumerSpec
 from actors.writer.step_client import StepClient
 from storage.log.log_reader import LogReader

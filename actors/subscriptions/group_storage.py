@@ -10,7 +10,8 @@ from typing import Any
 from actors.subscriptions.coalescing_writer import CoalescingWriter
 from actors.subscriptions.delivery_window import DeliveryWindow
 from actors.subscriptions.event_filter import EventFilter
-from actors.subscriptions.group_state import GroupState, backlog_key, encode_backlog, state_key
+from actors.subscriptions.group_keys import backlog_key, state_key
+from actors.subscriptions.group_state import GroupState, encode_backlog
 from storage.log.notes import Note
 
 __all__ = ["GroupStorage"]

@@ -14,7 +14,7 @@ from actors.queries.consistency import position_of
 from actors.receipt import Receipt
 from actors.subscriptions.delivery_policy import DeliveryPolicy
 from actors.subscriptions.event_filter import EventFilter, event_filter
-from actors.subscriptions.group_state import checked_name
+from actors.subscriptions.group_keys import checked_name
 from actors.subscriptions.waiters import seconds_of
 from storage.value_text import short_repr
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from actors.domain.lookup import unknown
 from actors.domain.specs import check_message
@@ -12,16 +12,16 @@ from actors.queries.consistency import position_of, target_position
 from actors.queries.options import WatchOptions
 from actors.queries.result_typing import Query, Result
 from actors.receipt import Receipt
-from actors.subscriptions.callback_consumer import CallbackConsumer, checked_callback
-from actors.subscriptions.consumer import Consumer, Delivery
-from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
-from actors.subscriptions.event_filter import event_filter
-from actors.subscriptions.group_state import checked_name
-from actors.subscriptions.options import ConsumerOptions, Types, checked_spec, whole_number
-from actors.subscriptions.subscription import Subscription
-from actors.subscriptions.waiters import seconds_of
+from actors.subscriptions.group_keys import checked_name
 from actors.system.base import SystemBase, checked_options
-from actors.system.watch import Watch
+
+if TYPE_CHECKING:
+    from actors.subscriptions.callback_consumer import CallbackConsumer
+    from actors.subscriptions.consumer import Consumer, Delivery
+    from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
+    from actors.subscriptions.options import ConsumerOptions, Types
+    from actors.subscriptions.subscription import Subscription
+    from actors.system.watch import Watch
 
 __all__ = ["SubscriptionMethods"]
 
@@ -29,7 +29,7 @@ MOST_THREADS = 1_000
 
 
 class SubscriptionMethods(SystemBase):
-    """Subscriptions, consumers and watches."""
+    """Subscriptions, consumers and watches. What they need is imported when the first one is asked for."""
 
     def subscribe(
         self,
@@ -58,6 +58,10 @@ class SubscriptionMethods(SystemBase):
         `UnknownMessage` for a type that is not an event of the domain; iterating raises what reading the log
         does.
         """
+        from actors.subscriptions.event_filter import event_filter
+        from actors.subscriptions.subscription import Subscription
+        from actors.subscriptions.waiters import seconds_of
+
         parts = self._running()
         return Subscription(
             parts.log,
@@ -84,8 +88,10 @@ class SubscriptionMethods(SystemBase):
         `ValueError`, `TypeError`, `InvalidKey` or `UnknownMessage` for bad arguments. A new name waits for
         its commit and raises what that does.
         """
+        from actors.subscriptions.options import checked_spec
+
         parts = self._running()
-        return parts.consumers.open(checked_spec(parts.domain, "consumer", name, options), 1)[0]
+        return parts.consumers.registry.open(checked_spec(parts.domain, "consumer", name, options), 1)[0]
 
     def consume(
         self,
@@ -101,43 +107,46 @@ class SubscriptionMethods(SystemBase):
         time, and parked after `max_deliveries`. The threads end with the handle's `close()`, with the system,
         and when a `consumer` would.
         """
+        from actors.subscriptions.callback_consumer import checked_callback
+        from actors.subscriptions.options import checked_spec, whole_number
+
         parts = self._running()
         spec = checked_spec(parts.domain, "consume", name, options)
         checked_callback(callback)
-        consumers = parts.consumers.open(spec, whole_number("threads", threads, MOST_THREADS))
-        return parts.consumers.callbacks(callback, consumers)
+        consumers = parts.consumers.registry.open(spec, whole_number("threads", threads, MOST_THREADS))
+        return parts.consumers.registry.callbacks(callback, consumers)
 
     def consumers(self) -> list[ConsumerStatus]:
         """The consumers in the store, by name: their positions, what is in flight and what is parked."""
-        return self._running().consumers.status()
+        return self._running().consumers.registry.status()
 
     def delete_consumer(self, name: str) -> None:
         """Forget a consumer, its position and what it parked; consumers of that name that run end.
 
         Waits for the commit, as the next three do. Raises `UnknownName`.
         """
-        self._running().consumers.delete(checked_name(name))
+        self._running().consumers.registry.delete(checked_name(name))
 
     def parked_streams(self, name: str) -> list[ParkedStream]:
         """The streams that a consumer parked, by position: at which event, why, and how many events wait.
 
         Raises `UnknownName`.
         """
-        return self._running().consumers.parked(checked_name(name))
+        return self._running().consumers.registry.parked(checked_name(name))
 
     def replay_parked(self, name: str, stream: str | None = None) -> int:
         """Deliver the parked events of one stream, or of all, again in their order; returns how many streams.
 
         Deliveries count from 1 again. Raises `UnknownName`, also for a stream that is not parked.
         """
-        return self._running().consumers.replay(checked_name(name), stream)
+        return self._running().consumers.registry.replay(checked_name(name), stream)
 
     def discard_parked(self, name: str, stream: str, *, following: bool = False) -> None:
         """Give up the event at which a stream is parked, and continue with the next one of the stream.
 
         With `following`, all events that wait behind it now are given up too. Raises `UnknownName`.
         """
-        self._running().consumers.discard(checked_name(name), stream, following)
+        self._running().consumers.registry.discard(checked_name(name), stream, following)
 
     # -- live queries -------------------------------------------------------------------------
     def watch(
@@ -159,6 +168,9 @@ class SubscriptionMethods(SystemBase):
         Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the
         query does.
         """
+        from actors.subscriptions.waiters import seconds_of
+        from actors.system.watch import Watch
+
         parts = self._running()
         spec = parts.domain.queries.get(type(query))
         if spec is None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from actors import ConsumerMismatch, System, SystemClosed, UnknownMessage, UnknownName
-from actors.subscriptions.group_state import GroupState, state_key
+from actors.subscriptions.group_keys import state_key
+from actors.subscriptions.group_state import GroupState
 from storage import DamagedStore, InvalidKey, KeyTooLong, StoreFull
 from tests import inside
 from tests.forked import Forked

@@ -12,7 +12,8 @@ import pytest
 from actors import CommitUncertain, StoreFull, System
 from actors.process_managers.record_keys import RecordKeys
 from actors.subscriptions.coalescing_writer import CoalescingWriter
-from actors.subscriptions.group_state import GroupState, state_key
+from actors.subscriptions.group_keys import state_key
+from actors.subscriptions.group_state import GroupState
 from actors.writer.step_client import StepClient
 from storage import EventLog
 from tests import inside

@@ -20,7 +20,8 @@ from actors.process_managers.record_keys import RecordKeys
 from actors.process_managers.records import Checkpoint, InstanceSnapshot, ManagerMetadata
 from actors.replication.skipped_events import skip_note, unskip_notes
 from actors.subscriptions.event_filter import EventFilter
-from actors.subscriptions.group_state import GroupState, backlog_key, state_key
+from actors.subscriptions.group_keys import backlog_key, state_key
+from actors.subscriptions.group_state import GroupState
 from storage import Codec
 from storage.codec.json_form import unpack_stored
 from tests.actors.migration.test_position_mapping import MOVED

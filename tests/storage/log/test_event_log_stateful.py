@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from storage.log import unindexed_tail as tail
 from storage.log.batch import Batch
 from storage.log.event_log import EventLog
 from storage.log.records import CommandRecord, RecordedEvent
+from tests.helpers import quick_folder
 
 STREAMS = ["a", "ab", "a\x01", "b-1", "ü"]
 TAGS = ["t", "tt", "u"]
@@ -101,7 +100,7 @@ class FaultyLog(EventLog):
 class LogMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.path = Path(tempfile.mkdtemp())
+        self.folder = quick_folder()
         self.model = Model()
         self.commands = 0
         # So short that a few batches fill it.
@@ -110,12 +109,12 @@ class LogMachine(RuleBasedStateMachine):
         self.log = self.open()
 
     def open(self) -> FaultyLog:
-        return FaultyLog.open(self.path / "log", CODEC, map_size=1 << 26, durable=False)
+        return FaultyLog.open(Path(self.folder.name, "log"), CODEC, map_size=1 << 26, durable=False)
 
     def teardown(self) -> None:
         self.log.close()
         self.short_tail.stop()
-        shutil.rmtree(self.path)
+        self.folder.cleanup()
 
     def make(self, draft: list[tuple[str, Any, tuple[str, ...]]]) -> Made:
         made = Made([], [], [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from storage.codec.codec import Codec
 from storage.errors import InvalidSchema, SnapshotClosed
 from storage.replica.replica_store import ReplicaStore, Snapshot
 from storage.tables.schema import ModelSchema, TableSchema
+from tests.helpers import quick_folder
 
 VERSIONS = (1, 2, 3)
 TABLES = {version: TableSchema("rows", "id", ["number"]) for version in VERSIONS}
@@ -39,7 +39,7 @@ class Builds(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = quick_folder()
         self.head = 0
         self.builds: dict[str, Expected] = {}
         self.snapshots: list[tuple[Snapshot, Expected]] = []

@@ -5,6 +5,7 @@ Every kind of read is made while changed rows wait, and before and after some ch
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -26,7 +27,7 @@ class PendingTables(tables.Tables):
         super().begin()
 
     def open(self) -> None:
-        self.store: Any = EventLog.open(self.folder / "log", Codec(), durable=False, inline=[MODEL])
+        self.store: Any = EventLog.open(Path(self.folder.name, "log"), Codec(), durable=False, inline=[MODEL])
         self.block = None
 
     def writing(self) -> Any:

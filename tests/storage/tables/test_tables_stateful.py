@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from storage.tables import entries as table_entries
 from storage.tables.index import IndexSpec, each, split_words, words
 from storage.tables.reader import TableReader
 from storage.tables.schema import ModelSchema, Row, TableSchema
+from tests.helpers import quick_folder
 
 PRICE, PLACE, NAME, LABELS = "price", ("category", "price"), words("name"), each("labels")
 NAMED = ("category", words("name"))
@@ -77,7 +76,7 @@ class Tables(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = quick_folder()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(table_entries, "CHUNK_ROWS", 3)  # so that few rows make many chunks
         self.patch.setattr(table_entries, "CHUNK_KEYS", 4)
@@ -88,7 +87,7 @@ class Tables(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.store = ReplicaStore.open(
-            self.folder / "replica", [MODEL], Codec(), history_id="h", log_head=10**9, boot_id="b"
+            Path(self.folder.name, "replica"), [MODEL], Codec(), history_id="h", log_head=10**9, boot_id="b"
         )
         assert self.store.reset_reason is None
         assert self.store.checkpoints() == {"catalog": self.position}
@@ -328,7 +327,7 @@ class Tables(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.commit()
             self.store.close()
-            shutil.rmtree(self.folder)
+            self.folder.cleanup()
             self.patch.undo()
 
 

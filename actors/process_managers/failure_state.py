@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from actors.errors import DomainError, NotStopped, described
 from actors.kernel.backoff import backoff
@@ -17,8 +17,7 @@ MAX_SUPERSEDED = 3
 """Steps in a row that another one may come before until that counts as trouble."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """The input `id` that a manager is stopped at, `what` it is in words, the error and its traceback."""
 
     id: str

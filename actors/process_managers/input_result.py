@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from actors.errors import Rejected
 from actors.process_managers.inputs import Decision, Input, Issued
@@ -16,8 +16,7 @@ MakeSubmission = Callable[[Issued, Input], Submission]
 """Makes the submission of a command that an input led to. Raises what is wrong with the command."""
 
 
-@dataclass(slots=True)
-class InputResult:
+class InputResult(NamedTuple):
     """The `decision`, None where there was no handler, and what is to be written for it.
 
     `refused` has the commands that their own `validate` refuses, each with the number of submissions before

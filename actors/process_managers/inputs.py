@@ -8,7 +8,7 @@ twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from actors.domain.process_manager_spec import Rejection
 from actors.process_managers.unreadable_values import name_of
@@ -33,8 +33,7 @@ REJECTION = ":r"
 """The end of a rejection's id, and of no other input's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(NamedTuple):
     """A timer that is set: due at a wall-clock time in microseconds since 1970 UTC."""
 
     due_us: int
@@ -43,8 +42,7 @@ class Timer:
     correlation: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """One instance: its state, None where there is none, and the timers that it has set."""
 
     state: Any = None
@@ -76,8 +74,7 @@ class Input:
     parts: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(NamedTuple):
     """A command or an effect that a handler asked for; effects have a name."""
 
     id: str

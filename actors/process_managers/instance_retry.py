@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from actors.domain.instance_keys import checked_key, shown_key
 from actors.process_managers.event_reader import EventSource
@@ -24,8 +24,7 @@ SCAN_CHUNK = 100
 """Inputs that are read at once to find the last of several rejections."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldInput:
+class HeldInput(NamedTuple):
     """An input that is held for an instance, in its `note`, or a timer that is due before the next of these.
 
     `silent`: nothing is executed for it, since that was done before the states were rebuilt.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.kernel.mailbox import Mailbox
@@ -13,8 +13,7 @@ from actors.process_managers.status_board import StatusBoard
 __all__ = ["ManagerHandle"]
 
 
-@dataclass(slots=True)
-class ManagerHandle:
+class ManagerHandle(NamedTuple):
     """`mailbox` is the manager's, `outbox` that of its outbox; any thread may put messages into them."""
 
     spec: ProcessManagerSpec

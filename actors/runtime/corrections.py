@@ -45,8 +45,7 @@ class CorrectedEvent(NamedTuple):
     after: RecordedEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(NamedTuple):
     """Which events a correction is about: all of them, if nothing is given."""
 
     types: frozenset[str] = frozenset()

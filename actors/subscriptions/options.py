@@ -5,9 +5,8 @@ threads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from actors.domain.specs import CompiledDomain
 from actors.queries.consistency import position_of
@@ -57,8 +56,7 @@ class ConsumerOptions(TypedDict, total=False):
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerSpec:
+class ConsumerSpec(NamedTuple):
     """What is asked for when a consumer is opened, without mistakes."""
 
     name: str

@@ -76,6 +76,7 @@ def test_any_other_name_is_an_error_that_names_the_package(package: object) -> N
             ["asyncio", "storage.engines.sqlite", "actors.health", "actors.runtime", "actors.writer"],
         ),
         ("import actors.__main__", ["lmdb", "pykka", "asyncio", "actors.system.system"]),
+        ("import actors.cli.verify", ["pykka", "storage.replica", "actors.replication.replica_slot"]),
     ],
 )
 def test_what_is_not_needed_yet_is_not_imported(imported: str, not_needed: list[str]) -> None:

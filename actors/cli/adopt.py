@@ -11,7 +11,7 @@ from actors.cli.errors import describe
 from actors.cli.exit_codes import DONE, FAILED
 from actors.cli.json_values import json_line
 from actors.kernel.delivery_marks import MARKS_FILE
-from actors.replication.replica_slot import REPLICAS
+from actors.replication.replicas_folder import REPLICAS
 from actors.runtime.store_identity import IDENTITY_FILE, StoreIdentity, check_identity, note_end
 from storage import EventLog, OnewriterError
 from storage.codec.codec import Codec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from actors.cli.errors import CommandLineError
-from actors.replication.replica_slot import REPLICAS
+from actors.replication.replicas_folder import REPLICAS
 from storage.files.environment import DATA_FILE
 
 __all__ = ["is_store", "kept_replicas", "require_store"]

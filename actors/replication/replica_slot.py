@@ -29,12 +29,9 @@ from storage.files.damage import file_identity
 from storage.files.environment import DATA_FILE
 from storage.files.opening_resources import OpeningResources, ResourceSlot
 
-__all__ = ["REPLICAS", "ReplicaSlot", "moved_away", "open_slots"]
+__all__ = ["ReplicaSlot", "moved_away", "open_slots"]
 
 logger = logging.getLogger("onewriter.replica")
-
-REPLICAS = "replicas"
-"""The folder of the replicas' environments, in the store's directory beside the log."""
 
 LOCK_TIMEOUT = 2.0
 """Seconds to wait for a replica's lock. This process has locked the log, so only a worker of a process that

@@ -27,7 +27,7 @@ from actors.queries.view_registry import ViewRegistry
 from actors.replication.listeners import Listeners
 from actors.replication.log_poller import CommittedElsewhere
 from actors.replication.placement import check_queries, place_models
-from actors.replication.replica_slot import REPLICAS
+from actors.replication.replicas_folder import REPLICAS
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.actor_tree import POLLER, WRITER, build_actors
 from actors.runtime.changed_code import ChangedCode

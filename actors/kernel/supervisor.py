@@ -30,7 +30,7 @@ __all__ = ["ActorSlot", "Supervisor", "Exited"]
 logger = logging.getLogger("onewriter.supervisor")
 
 HOUSEKEEPING_INTERVAL = 0.1
-"""Seconds from one housekeeping to the next, and the longest that a restart is late."""
+"""Seconds from one housekeeping to the next."""
 BACKOFF_FIRST, BACKOFF_LAST = 0.02, 5.0
 STEADY = 10.0
 """Seconds that an actor has to live for its backoff to be reset."""
@@ -111,6 +111,7 @@ class Supervisor(SupervisedActor):
         self.slots = slots
         self.closing = False
         self._begun = False
+        self._housekeeping_due = 0.0
         self._housekeeping = housekeeping
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -150,17 +151,29 @@ class Supervisor(SupervisedActor):
         self._start_due()
 
     def on_receive(self, message: Any) -> None:
-        """Restart the actors that are due, when one has exited and at every interval."""
+        """Restart the actors that are due, and do the housekeeping at every interval."""
         kind = message.__class__
         if kind is not IdleTimeout and kind is not Exited:
             super().on_receive(message)
             return
         self._start_due()
-        if kind is IdleTimeout:
+        now = time.monotonic()
+        if now >= self._housekeeping_due:
+            self._housekeeping_due = now + HOUSEKEEPING_INTERVAL
             try:
                 self._housekeeping()
             except Exception:
                 logger.exception("housekeeping failed; it is tried again at the next interval")
+        self.mailbox.idle_timeout = self._until_due()
+
+    def _until_due(self) -> float:
+        """Seconds until a restart or the housekeeping is due."""
+        due = self._housekeeping_due
+        if not self.closing:
+            for slot in self.slots.values():
+                if slot.due is not None:
+                    due = min(due, slot.due)
+        return max(due - time.monotonic(), 0.0)
 
     def _start_due(self) -> None:
         now = time.monotonic()

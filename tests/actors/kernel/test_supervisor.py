@@ -177,3 +177,14 @@ def test_housekeeping_is_done_at_every_tick_even_after_it_failed(monkeypatch):
     with Crew(housekeeping=housekeeping):
         wait_until(lambda: len(done) > 3)
     assert set(done) == {"onewriter-supervisor"}
+
+
+def test_an_actor_that_died_is_back_after_its_backoff_and_not_at_the_next_housekeeping(monkeypatch):
+    monkeypatch.setattr("actors.kernel.supervisor.HOUSEKEEPING_INTERVAL", 3600.0)
+    with Crew() as crew:
+        for starts in (2, 3, 4):
+            crew.give("one", Work("bad", ValueError()))
+            wait_until(lambda wanted=starts: crew.slots["one"].starts == wanted)
+        crew.give("one", Work("good"))
+        wait_until(lambda: crew.handled["one"] == ["good"])
+        assert crew.slots["two"].starts == 1

@@ -46,6 +46,7 @@ from storage.errors import (
     CodecError,
     CommitFailed,
     CorrectionRefused,
+    DamagedKeys,
     DamagedRow,
     DamagedStore,
     DuplicateTypeName,
@@ -54,6 +55,7 @@ from storage.errors import (
     InvalidKey,
     InvalidPageToken,
     InvalidSchema,
+    KeysUnavailable,
     KeyTooLong,
     LimitReached,
     MessageTooLarge,
@@ -72,6 +74,7 @@ from storage.errors import (
     StoreReadOnly,
     UnencodableValue,
     UnknownType,
+    UnreadableSeal,
     UnregisteredType,
     UpcastFailed,
 )
@@ -80,6 +83,7 @@ from storage.lazy_names import lazy_names
 if TYPE_CHECKING:
     from actors.domain.domain import Domain
     from actors.domain.middleware import Call
+    from actors.domain.personal import Personal, SubjectForgotten
     from actors.domain.process_manager import ProcessManager
     from actors.domain.process_manager_spec import Rejection
     from actors.domain.read_model import Objects, ReadModel, Tables, each, words
@@ -117,6 +121,7 @@ else:
         {
             "actors.domain.domain": ["Domain"],
             "actors.domain.middleware": ["Call"],
+            "actors.domain.personal": ["Personal", "SubjectForgotten"],
             "actors.domain.process_manager": ["ProcessManager"],
             "actors.domain.process_manager_spec": ["Rejection"],
             "actors.domain.read_model": ["Objects", "ReadModel", "Tables", "each", "words"],
@@ -175,6 +180,7 @@ __all__ = [
     "Correction",
     "CorrectionPlan",
     "CorrectionRefused",
+    "DamagedKeys",
     "DamagedRow",
     "DamagedStore",
     "DeadlineExceeded",
@@ -195,6 +201,7 @@ __all__ = [
     "InvalidSchema",
     "InvalidToken",
     "KeyTooLong",
+    "KeysUnavailable",
     "LogCheck",
     "ManyOptions",
     "LimitReached",
@@ -212,6 +219,7 @@ __all__ = [
     "Overloaded",
     "ParkedStream",
     "PendingEffect",
+    "Personal",
     "ProcessManagerHealth",
     "ProcessManager",
     "ProcessManagerStopped",
@@ -242,6 +250,7 @@ __all__ = [
     "Stored",
     "StoredEnum",
     "StoredValue",
+    "SubjectForgotten",
     "Subscription",
     "System",
     "SystemClosed",
@@ -252,6 +261,7 @@ __all__ = [
     "UnknownMessage",
     "UnknownName",
     "UnknownType",
+    "UnreadableSeal",
     "UnregisteredType",
     "UpcastFailed",
     "View",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from os import PathLike
+from typing import Any
 
 from actors.timeouts import MOST_SECONDS
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
@@ -48,6 +50,8 @@ class Settings:
     replicas_path: str | None = None
     accept: Collection[str] = ()
     replication_interval: float = REPLICATION_INTERVAL
+    master_key: Any = None
+    keys_path: str | None = None
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -90,6 +94,13 @@ class Settings:
         if not isinstance(self.workers, str) or self.workers not in WORKERS:
             raise ValueError(f"workers= must be 'thread' or 'process', got {short_repr(self.workers)}")
         self._check_mode()
+        if self.master_key is not None and not (
+            callable(self.master_key) or isinstance(self.master_key, str | PathLike)
+        ):
+            raise ValueError(
+                "master_key= is the path of a key file, or a callable that wraps and unwraps a key, got a "
+                + type(self.master_key).__name__
+            )
         share = self.rebuild_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
             raise ValueError(

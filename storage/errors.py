@@ -143,6 +143,13 @@ class UpcastFailed(CodecError):
     """An upcaster failed, or returned what cannot be read as the next version; the message names it."""
 
 
+class UnreadableSeal(CodecError):
+    """An encrypted value of a personal field can't be read, although nobody has destroyed its key.
+
+    The key is in no key store of this system, or the stored bytes are damaged or were moved there.
+    """
+
+
 class UnencodableValue(CodecError):
     """A value inside a message is of a type that has no encoding; the message gives the path to it."""
 
@@ -158,6 +165,15 @@ class MessageTooLarge(CodecError):
         super().__init__(message)
         self.size = size
         self.limit = limit
+
+
+# -- keys of personal fields ---------------------------------------------------------------------------------
+class KeysUnavailable(StorageError):
+    """The keys of personal fields can't be had: no master key, a wrong one, or the key store is missing."""
+
+
+class DamagedKeys(DamagedStore):
+    """The key store's files exist but can't be read as a key store. Nothing in them was changed."""
 
 
 # -- export and import ---------------------------------------------------------------------------------------

@@ -11,10 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def resolve(annotation: Any, globalns: Mapping[str, Any], localns: Mapping[str, Any]) -> Any:
-    """One annotation evaluated on its own, so that a neighbour that can't be resolved does no harm."""
+def resolve(
+    annotation: Any, globalns: Mapping[str, Any], localns: Mapping[str, Any], *, extras: bool = False
+) -> Any:
+    """One annotation evaluated on its own, so that a neighbour that can't be resolved does no harm.
+
+    With `extras` it keeps what is in `Annotated` besides the type.
+    """
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    return typing.get_type_hints(holder, dict(globalns), dict(localns))["it"]
+    return typing.get_type_hints(holder, dict(globalns), dict(localns), include_extras=extras)["it"]
 
 
 def written(annotation: Any) -> str:

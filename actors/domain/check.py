@@ -20,7 +20,8 @@ class Check(NamedTuple):
     ``ok`` decides alone; ``exact`` is a shortcut: a value of exactly that type is fine. ``outer`` are the
     types that a fitting value may have, and ``find`` gives the innermost place of a value that does not fit.
     ``plain`` says that fitting values which are equal are stored alike, as 1 and 1.0 are not. ``inside`` are
-    the types of what a fitting value may hold, further in too, but for what messages hold.
+    the types of what a fitting value may hold, further in too, but for what messages hold. ``hidden`` keeps
+    values out of error messages.
     """
 
     expected: str
@@ -30,6 +31,7 @@ class Check(NamedTuple):
     find: Callable[[Any, str], Misfit] | None = None
     plain: bool = False
     inside: frozenset[type] = frozenset()
+    hidden: bool = False
 
     @property
     def holds(self) -> frozenset[type]:
@@ -37,6 +39,8 @@ class Check(NamedTuple):
         return self.inside.union(self.outer)
 
     def misfit(self, value: Any, path: str) -> Misfit:
+        if self.hidden:
+            return path, self.expected, f"a personal value of type {type(value).__name__}"
         if self.find is not None and type(value) in self.outer:
             return self.find(value, path)
         return path, self.expected, describe(value)

@@ -17,6 +17,7 @@ from actors.domain.field_checks import FieldChecks
 from actors.domain.handler_matching import RuleMatcher
 from actors.domain.instance_key_checks import check_keys
 from actors.domain.middleware import Middleware
+from actors.domain.personal import SubjectForgotten, declare_personal_fields
 from actors.domain.problems import Problems
 from actors.domain.process_manager_compiler import compile_process_managers
 from actors.domain.read_model import ReadModel
@@ -33,6 +34,16 @@ from storage.codec.fidelity import is_built_plainly
 from storage.errors import CodecError
 from storage.value_text import short_repr
 
+FORGETTING = Declared(
+    "event",
+    SubjectForgotten,
+    "SubjectForgotten",
+    "onewriter itself",
+    template="forgotten-{subject}",
+    stateless=True,
+)
+"""The library's own event, which a domain with personal fields has."""
+
 
 def compile_domain(declarations: Declarations) -> CompiledDomain:
     """Raises ``DomainError`` with every mistake found; else the runtime's view of the domain."""
@@ -46,10 +57,10 @@ class _Compiler:
     def __init__(self, declarations: Declarations) -> None:
         self.declarations = declarations
         self.problems = Problems()
-        self.declared = {one.cls: one for one in declarations.classes}
-        counts = Counter(one.__name__ for one in self.declared)
-        self.localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
-        self.checks = FieldChecks(self.declared, self.localns)
+        self._look_at(declarations)
+        if self.checks.personal and SubjectForgotten not in self.declared:
+            declarations.classes.append(FORGETTING)
+            self._look_at(declarations)
         self.naming = StreamNames(self.checks, self.problems)
         self.upcasters = Upcasters(self.declared.values(), declarations.upcasters, self.problems)
         self.states: dict[type, StateSpec] = {}
@@ -66,10 +77,17 @@ class _Compiler:
             events=self.events,
         )
 
+    def _look_at(self, declarations: Declarations) -> None:
+        self.declared = {one.cls: one for one in declarations.classes}
+        counts = Counter(one.__name__ for one in self.declared)
+        self.localns = {cls.__name__: cls for cls in self.declared if counts[cls.__name__] == 1}
+        self.checks = FieldChecks(self.declared, self.localns)
+
     def compile(self) -> CompiledDomain:
         codec = self.codec = self._register_all()
         self.upcasters.tell(codec, self.checks)
         self._declare(codec)
+        declare_personal_fields(codec, self.checks.personal, self.checks.fields, self._personal_problem)
         for cls, texts in self.checks.problems.items():
             for text in texts:
                 self.problems.add(self.declared[cls].location, f"{self.declared[cls].kind} {text}")
@@ -111,6 +129,9 @@ class _Compiler:
             if one.kind == "query":
                 self._compile_query(one, compiled)
         return compiled
+
+    def _personal_problem(self, cls: type, text: str) -> None:
+        self.problems.add(self.declared[cls].location, f"{self.declared[cls].kind} {text}")
 
     # -- classes ----------------------------------------------------------------------------
     def _register_all(self) -> Codec:

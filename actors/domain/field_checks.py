@@ -23,6 +23,7 @@ from uuid import UUID
 from actors.domain.annotations import hint_text, resolve, unaliased, written
 from actors.domain.check import Check, Misfit, describe
 from actors.domain.container_checks import check_fixed, check_many, check_mapping, check_union
+from actors.domain.personal import MisplacedPersonal, Personal, concealed, personal_of
 from actors.errors import InvalidMessage
 from storage.codec.generated import define
 
@@ -52,6 +53,8 @@ class FieldChecks:
         self._refs: dict[type, set[type]] = {}
         self.hints: dict[type, dict[str, Any]] = {cls: {} for cls in self._registered}
         """The resolved annotation of each field, by class and name."""
+        self.personal: dict[type, dict[str, Personal]] = {}
+        """The personal fields of each class that has some."""
         self.problems: dict[type, list[str]] = {}
         for cls in self._registered:
             if dataclasses.is_dataclass(cls):
@@ -132,19 +135,27 @@ class FieldChecks:
                     raise UncheckableType("field(init=False) can't be rebuilt from what is stored")
                 hint = self.hints[cls][field.name] = self._hint(cls, field)
                 rule = self._check(hint, refs)
-            except UncheckableType as error:
+                personal = self._personal(cls, field)
+                if personal is not None:
+                    self.personal.setdefault(cls, {})[field.name] = personal
+                    rule = concealed(rule)
+            except (UncheckableType, MisplacedPersonal) as error:
                 self.problems.setdefault(cls, []).append(f"{cls.__name__}.{field.name}: {error}")
             else:
                 self._fields[cls].append((field.name, rule.exact, rule.ok, rule))
 
-    def _hint(self, cls: type, field: dataclasses.Field[Any]) -> Any:
+    def _personal(self, cls: type, field: dataclasses.Field[Any]) -> Personal | None:
+        """What an annotation says of a person. Raises `MisplacedPersonal`."""
+        return personal_of(self._hint(cls, field, extras=True))
+
+    def _hint(self, cls: type, field: dataclasses.Field[Any], *, extras: bool = False) -> Any:
         declarer = cls
         for base in cls.__mro__:
             if base.__dict__.get("__dataclass_fields__", {}).get(field.name) is field:
                 declarer = base
         module = sys.modules.get(declarer.__module__)
         try:
-            return resolve(field.type, vars(module) if module else {}, self._localns)
+            return resolve(field.type, vars(module) if module else {}, self._localns, extras=extras)
         except Exception as error:
             raise UncheckableType(
                 f"its annotation {written(field.type)!r} can't be resolved ({error}); register the class "

@@ -37,6 +37,7 @@ class StreamNames:
         if not hasattr(one.cls, "__dataclass_fields__"):
             return
         checks = self._checks.fields(one.cls)
+        personal = self._checks.personal.get(one.cls, {})
         what = "tag template" if tag else "stream template"
         for field in template.fields:
             if field not in one.cls.__dataclass_fields__:
@@ -44,6 +45,13 @@ class StreamNames:
                     one.location,
                     f"{one.kind} {one.name}: {what} {template.text!r} names {field!r}, which it does not "
                     "have",
+                )
+            elif field in personal:
+                self._problems.add(
+                    one.location,
+                    f"{one.kind} {one.name}: {what} {template.text!r} names the personal field {field!r}, and "
+                    "names are stored as they are; use a field that identifies the person without saying "
+                    "anything of them",
                 )
             elif field in checks and (why := misfit(checks[field], optional=tag)):
                 self._problems.add(

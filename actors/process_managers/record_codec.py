@@ -41,6 +41,7 @@ class RecordCodec:
     def __init__(self, codec: Codec, version: int = FIRST_VERSION) -> None:
         """`version` is the manager's, which what it stores goes on with."""
         self._codec = codec
+        self._sealed = codec.sealed
         self._version = version
 
     def own(self, value: Any) -> Any:
@@ -76,7 +77,7 @@ class RecordCodec:
     def pack_instance(self, instance: Instance) -> bytes:
         """Raises what the codec does for a state that can't be stored."""
         timers = [[one.due_us, one.id, storable(one.message), one.correlation] for one in instance.timers]
-        return self._codec.encode([instance.state, timers])
+        return self._sealed.encode([instance.state, timers])
 
     def instance(self, value: bytes | None) -> Instance:
         """Raises what the codec does for a state that can't be read."""
@@ -103,9 +104,9 @@ class RecordCodec:
         """
         version = self._version if input.version is None else input.version
         if input.kind == "checkpoint":
-            return self._codec.encode([input.kind, input.key, 0, input.id, None, None, version])
+            return self._sealed.encode([input.kind, input.key, 0, input.id, None, None, version])
         if input.kind == "timer":
-            return self._codec.encode(
+            return self._sealed.encode(
                 [
                     "timer",
                     input.key,
@@ -126,7 +127,7 @@ class RecordCodec:
     def _rejected(self, input: Input, version: int, parts: list[Any]) -> bytes:
         code, text, details = parts
         rejection = [storable(input.message.command), code, text, dict(details)]
-        return self._codec.encode(
+        return self._sealed.encode(
             ["rejection", input.key, input.time_us, input.causation, rejection, input.correlation, version]
         )
 
@@ -135,7 +136,7 @@ class RecordCodec:
         if isinstance(value, str):
             return str.__str__(value).encode(errors="backslashreplace").decode()
         try:
-            self._codec.encode(value)
+            self._sealed.encode(value)
         except Exception:
             return short_repr(value, 100).encode(errors="backslashreplace").decode()
         return value
@@ -176,7 +177,7 @@ class RecordCodec:
     def pack_snapshot(self, snapshot: InstanceSnapshot) -> bytes:
         """The record of an instance's snapshot."""
         order, state, fired = snapshot
-        return self._codec.encode([list(order), state, fired] if fired else [list(order), state])
+        return self._sealed.encode([list(order), state, fired] if fired else [list(order), state])
 
     def snapshot(self, value: bytes) -> InstanceSnapshot:
         """What `pack_snapshot` gave."""
@@ -185,7 +186,7 @@ class RecordCodec:
 
     def pack_quarantine(self, record: QuarantineRecord) -> bytes:
         """The record of an instance that is set aside."""
-        return self._codec.encode([list(record.order), *record[1:]])
+        return self._sealed.encode([list(record.order), *record[1:]])
 
     def quarantine(self, value: bytes) -> QuarantineRecord:
         """What `pack_quarantine` gave."""
@@ -194,7 +195,7 @@ class RecordCodec:
 
     def pack_held(self, input: Input, silent: bool) -> bytes:
         """An event is read again from the log."""
-        return self._codec.encode(
+        return self._sealed.encode(
             [silent, input.id, None if input.kind == "event" else self.pack_input(input)]
         )
 
@@ -204,7 +205,7 @@ class RecordCodec:
         return silent, id, packed
 
     def pack_entry(self, entry: OutboxEntry) -> bytes:
-        return self._codec.encode(list(entry._replace(payload=storable(entry.payload))))
+        return self._sealed.encode(list(entry._replace(payload=storable(entry.payload))))
 
     def entry(self, value: bytes) -> OutboxEntry:
         try:
@@ -215,7 +216,7 @@ class RecordCodec:
 
     def pack_unhandled(self, unhandled: UnhandledRejections) -> bytes:
         """The record of the rejections that no handler took."""
-        return self._codec.encode([unhandled.total, list(unhandled.last)])
+        return self._sealed.encode([unhandled.total, list(unhandled.last)])
 
     def unhandled(self, value: bytes | None) -> UnhandledRejections:
         """What `pack_unhandled` gave; none for no record."""
@@ -226,7 +227,7 @@ class RecordCodec:
 
     def pack_attempts(self, attempts: DeliveryAttempts) -> bytes:
         """The record of how often an effect failed."""
-        return self._codec.encode(list(attempts))
+        return self._sealed.encode(list(attempts))
 
     def attempts(self, value: bytes) -> DeliveryAttempts:
         """What `pack_attempts` gave."""
@@ -234,4 +235,4 @@ class RecordCodec:
 
     def pack_skip(self, reason: str, text: str, time_us: int) -> bytes:
         """The record of an input that an operator skipped; `text` is why it had failed."""
-        return self._codec.encode([reason, text, time_us])
+        return self._sealed.encode([reason, text, time_us])

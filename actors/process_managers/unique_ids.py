@@ -56,5 +56,5 @@ class UniqueIds:
         ]
         if effect is not None:
             origin.append(effect.name)
-        payload = b"" if effect is None else self._codec.encode(effect.message)
+        payload = b"" if effect is None else self._codec.digesting.encode(effect.message)
         return mark_of(origin, MARK_BYTES, payload)

@@ -179,7 +179,7 @@ class Corrections:
                     "be corrected by it; change the upcaster"
                 )
             origin = unpack_stored(data)[_ORIGIN:]
-            encoded = encode_event(domain.codec, after, *origin)
+            encoded = encode_event(domain.codec.sealed, after, *origin)
             if encoded == data:
                 continue
             plan._changes.append(ChangedEvent(recorded.position, data, encoded))

@@ -38,6 +38,7 @@ from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
+from actors.runtime.personal_keys import KEYS_FOLDER, master_key_of, open_keys
 from actors.runtime.reading import (
     follow_log,
     opened_for_reading,
@@ -194,6 +195,7 @@ class Runtime:
         domain.codec.max_bytes = settings.max_message_bytes
         placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
+        master = master_key_of(domain, settings)
         inline = [model.schema for model in domain.models.values() if model.inline]
         code = code_of(source.declarations, domain)
         check = partial(check_store, path, code, partial(_leftovers, domain), settings.accept)
@@ -203,6 +205,7 @@ class Runtime:
         opened = resources.slot(EventLog.abandon)
         if settings.mode == "read":
             log = follow_log(path, domain.codec, settings, inline, resources)
+            open_keys(log, domain, settings, master, resources)
             checked = check(log)._replace(changed=frozenset())
             folder = reader_folder(path, settings, resources)
             skips = SkippedEvents.read(log)
@@ -212,12 +215,13 @@ class Runtime:
                 path,
                 domain.codec,
                 map_size=settings.map_size,
-                siblings=[REPLICAS, MARKS_FILE, IDENTITY_FILE],
+                siblings=[REPLICAS, MARKS_FILE, IDENTITY_FILE, KEYS_FOLDER],
                 verify_bytes=settings.verify_bytes,
                 inline=inline,
                 check=lambda log: found.append(check(log)),
             )
             [checked] = found
+            open_keys(log, domain, settings, master, resources)
             if checked.notes:
                 log.append([], notes=checked.notes)
             folder = os.path.join(path, REPLICAS)

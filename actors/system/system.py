@@ -10,7 +10,7 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache, partial
 from operator import methodcaller
 from os import PathLike
@@ -105,6 +105,8 @@ class System(
         managers: bool | None = None,
         replicas_path: str | PathLike[str] | None = None,
         accept: Collection[str] = (),
+        master_key: str | PathLike[str] | Callable[[Literal["wrap", "unwrap"], bytes], bytes] | None = None,
+        keys_path: str | PathLike[str] | None = None,
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
 
@@ -142,10 +144,15 @@ class System(
           by default they are in a temporary one, and filled from the log at each opening
         - `accept`: names of classes, process managers or domains in whose changes you know better than the
           comparison with the store's schema, which would refuse them
+        - `master_key`: of a domain with personal fields, the file of the key that wraps all others, or a
+          callable that a key service is asked with; by default the file that the environment variable
+          ONEWRITER_MASTER_KEY names
+        - `keys_path`: the folder of the key store; `keys` in the store unless given
 
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
         `DomainError` for a mistake in the domain, and for a domain that can't read what the store holds, with
-        the list of all mismatches; `ModelStopped` if the projection of an inline model fails
+        the list of all mismatches; `KeysUnavailable` without the keys that personal fields need, and
+        `DamagedKeys`; `ModelStopped` if the projection of an inline model fails
         while the model is filled, `WorkerDied` for a process that could not be started, `LimitReached` if no
         more files, threads or processes are available, and because of the directory `StoreLocked`,
         `NotAStore`, `NewerFormat`, `StoreReadOnly` or `DamagedStore`. After any error, Ctrl-C included,
@@ -174,6 +181,8 @@ class System(
             managers=managers,
             replicas_path=None if replicas_path is None else os.fspath(replicas_path),
             accept=accept,
+            master_key=master_key,
+            keys_path=None if keys_path is None else os.fspath(keys_path),
         )
         resources = OpeningResources()
         try:

@@ -23,6 +23,7 @@ from msgpack import ExtType
 from storage.codec.codec import Codec
 from storage.codec.generated import define
 from storage.codec.message_classes import stored_fields
+from storage.codec.personal_fields import Sealer
 from storage.codec.values import DATETIME, DECIMAL, FROZENSET, MESSAGE, TIME
 from storage.errors import CodecError
 
@@ -44,6 +45,8 @@ class CanonicalCodec(Codec):
         """`plain` gives the fields of a class that are encoded unchanged: equal values have equal bytes."""
         super().__init__(max_bytes=codec.max_bytes)
         self._codec = codec
+        self._plain = plain
+        self._unkeyed: CanonicalCodec | None = None
         encoders = self._encoders
         encode_datetime, encode_time = encoders[datetime], encoders[time]
         encode_int = encoders[int]
@@ -55,12 +58,39 @@ class CanonicalCodec(Codec):
             if cls in self._getters:
                 self._getters[cls] = name, self._canonical_getter(cls, plain(cls)), codec.is_flat(cls)
 
+    def seal_with(self, sealer: Sealer) -> None:
+        """Have a digest with the subject's key stand for each value of a personal field.
+
+        Without that key nobody can find out by trying which value it was. Call it once, before threads share
+        this.
+        """
+        self._unkeyed = CanonicalCodec(self._codec, self._plain)
+        for cls, personal in self._codec.personal.items():
+            name, getter, flat = self._getters[cls]
+            subjects = {field: one.subject for field, one in personal.items()}
+            self._getters[cls] = name, self._keyed_getter(getter, subjects, sealer), flat
+
+    def _keyed_getter(
+        self, getter: Callable[[Any], dict[str, Any]], subjects: dict[str, str], sealer: Sealer
+    ) -> Callable[[Any], dict[str, Any]]:
+        def fields_of(message: Any) -> dict[str, Any]:
+            fields = getter(message)
+            for name, subject in subjects.items():
+                if name in fields:
+                    packed = self._pack_item(fields[name])
+                    fields[name] = sealer.digest(str(getattr(message, subject)), packed)
+            return fields
+
+        return fields_of
+
     def had_digest(self, value: Any, digest: bytes) -> bool:
         """Whether `value` had this digest earlier: under a former name of its class, or by an earlier engine.
 
-        An earlier version of this engine digested stored bytes. With it, a message may also have the digest
+        Or before fields became personal. An earlier version of this engine digested stored bytes. With it, a message may also have the digest
         that it had before its class gained its last fields, if these have their default.
         """
+        if self._unkeyed is not None and digest_of(self._unkeyed.pack(value)) == digest:
+            return True  # before fields became personal
         codec = self._codec
         cls = type(value)
         if cls not in self._getters:

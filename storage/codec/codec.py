@@ -15,6 +15,7 @@ mean packed msgpack):
     4  frozenset  [packed item, ...], sorted        10  timedelta  [days, seconds, microseconds]
     5  int        signed big-endian bytes           11  UUID       16 bytes
     6  Decimal    its exact text
+   12  sealed     a personal field, see `storage.codec.personal_fields`
 
 The name of a message or an enum is followed by "@" and its version, if that is not 1 (see
 `storage.codec.upcasting`). A naive datetime or time with fold=1 has a "*" after its text. A flag is stored as
@@ -32,6 +33,8 @@ from typing import Any
 from msgpack import Packer, StackError, unpackb
 
 from storage.codec.levels import PackLevel, UnpackLevel
+from storage.codec.message_classes import stored_fields
+from storage.codec.personal_fields import SEALED, Sealer, compile_sealing_getter, sealed_of
 from storage.codec.type_registry import TypeRegistry
 from storage.codec.upcasting import upcast_member
 from storage.codec.values import (
@@ -76,10 +79,35 @@ class Codec(TypeRegistry):
         self._spare: list[Packer] = []
         decoders = leaf_decoders()
         decoders[ENUM] = self._decode_enum
+        decoders[SEALED] = sealed_of
         unpacking = UnpackLevel(decoders, self.build)
         self.extension: Callable[[int, bytes], Any] = unpacking.hook
         self.unpack: Callable[[bytes], Any] = unpacking.unpack
         """`decode` without translated errors: raises whatever msgpack raises for damaged bytes."""
+        self.sealed: Codec = self
+        """The codec for what goes into the log: it seals personal fields. This one, if there are none."""
+        self.digesting: Codec = self
+        """The codec for bytes of which a digest is kept, from which nobody is to guess personal values."""
+
+    def seal_with(self, sealer: Sealer) -> None:
+        """Seal personal fields of what `sealed` encodes with keys of `sealer`, and read them with those.
+
+        Call it once, when all is registered, before threads share the codec.
+        """
+        self.sealer = sealer
+        variant = Codec(max_bytes=self.max_bytes)
+        variant._copy_registry(self)
+        variant._safe_types = self._safe_types
+        for cls, personal in self.personal.items():
+            stored, _, flat = self._getters[cls]
+            fields = list(stored_fields(cls))
+            getter = compile_sealing_getter(stored, fields, personal, sealer, self.pack)
+            variant._getters[cls] = stored, getter, flat
+        self.sealed = variant
+
+    def unpack_value(self, data: bytes) -> Any:
+        """The value in packed bytes. Raises whatever msgpack raises for damaged ones."""
+        return self.unpack(data)
 
     # -- values ----------------------------------------------------------------------------------------------
     def encode(self, value: object) -> bytes:

@@ -19,6 +19,7 @@ from storage.codec.message_classes import (
     qualified_name,
     stored_fields,
 )
+from storage.codec.personal_fields import PersonalField, Sealer, unseal_fields
 from storage.codec.upcasting import (
     VERSION_MARK,
     Chain,
@@ -32,6 +33,7 @@ from storage.errors import (
     CodecError,
     DuplicateTypeName,
     UnknownType,
+    UnreadableSeal,
     UnregisteredType,
     UpcastFailed,
 )
@@ -62,8 +64,26 @@ class TypeRegistry:
         from 2 on. Each has the chain that it is read through, and its version there. To be read only."""
         self.former_names: dict[type, tuple[str, ...]] = {}
         """The names under which classes were stored before; to be read only."""
+        self.personal: dict[type, dict[str, PersonalField]] = {}
+        """The personal fields of classes; to be read only. See `storage.codec.personal_fields`."""
+        self.sealer: Sealer | None = None
+        """What has the keys of personal fields; without it they are stored as they are, and read redacted."""
         self._chains: dict[str, Chain] = {}
         self._members: dict[str, tuple[type, Sequence[Upcaster]]] = {}
+
+    def _copy_registry(self, other: TypeRegistry) -> None:
+        """Take over all that another registry has, in one that is new."""
+        self._types.update(other._types)
+        self._names.update(other._names)
+        self._getters.update(other._getters)
+        self._builders.update(other._builders)
+        self._encoders.update(other._encoders)
+        self.former.update(other.former)
+        self.former_names.update(other.former_names)
+        self._chains.update(other._chains)
+        self._members.update(other._members)
+        self.personal.update(other.personal)
+        self.shareable, self.faithful, self.sealer = other.shareable, other.faithful, other.sealer
 
     @property
     def registered(self) -> Mapping[str, type]:
@@ -153,6 +173,28 @@ class TypeRegistry:
             self.former[stored] = chain, version
             self._builders[stored] = plain if version == current and plain else partial(chain.one, version)
 
+    def declare_personal(self, fields: Mapping[type, Mapping[str, PersonalField]]) -> None:
+        """Say which fields of registered classes are personal. Call it once, after `read_through`.
+
+        Older versions of classes are read with the sealed values that they have, whatever fields had them.
+        """
+        self.personal = {cls: dict(ones) for cls, ones in fields.items()}
+        stored = {self._getters[cls][0] for cls in self.personal}
+        for name in stored.union(self.former) & self._builders.keys():
+            self._builders[name] = partial(self._build_unsealed, name, self._builders[name])
+
+    def unseal(self, stored: str, fields: Fields) -> None:
+        """Replace sealed values among the fields of a message by what they were. Raises CodecError."""
+        unseal_fields(self.sealer, self.unpack_value, stored, fields)
+
+    def unpack_value(self, data: bytes) -> Any:
+        """The value in packed bytes; the codec has it."""
+        raise NotImplementedError
+
+    def _build_unsealed(self, stored: str, build: Callable[[Fields], Any], fields: Fields) -> Any:
+        unseal_fields(self.sealer, self.unpack_value, stored, fields)
+        return build(fields)
+
     def own(self, value: Any) -> Any:
         """The value itself if it is shareable, else a copy; the codec has it."""
         raise NotImplementedError
@@ -237,7 +279,7 @@ class TypeRegistry:
         """
         try:
             return self._builders[name](fields)
-        except UpcastFailed:
+        except (UpcastFailed, UnreadableSeal):
             raise
         except Exception as error:
             cls = self.type_of(name)

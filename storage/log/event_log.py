@@ -155,7 +155,7 @@ class EventLog(LogReader):
         `origin` is the result of `records.origin_of` if this is the first event of a command that has a
         record.
         """
-        return records.encode_event(self._codec, recorded, origin)
+        return records.encode_event(self._codec.sealed, recorded, origin)
 
     def chain_head(self) -> tuple[int, str]:
         """As `LogReader.chain_head`, without reading anything."""
@@ -189,8 +189,9 @@ class EventLog(LogReader):
         with self._writing:
             self._require_writable()
             batch = Batch(
-                self._codec, self._head, events, commands, snapshots, encoded, notes, self._chain_end[1]
+                self._codec.sealed, self._head, events, commands, snapshots, encoded, notes, self._chain_end[1]
             )
+            self._flush_keys()
             tail = self._tail
             transaction = self._begin()
             try:
@@ -254,6 +255,7 @@ class EventLog(LogReader):
         kept = checked_notes(notes)
         with self._writing:
             self._require_writable()
+            self._flush_keys()
             transaction = self._begin()
             try:
                 number, record = write_correction(
@@ -374,6 +376,11 @@ class EventLog(LogReader):
             raise CommitFailed(
                 f"the log in {self.path} cannot be written after a failed commit; call reopen() first"
             )
+
+    def _flush_keys(self) -> None:
+        """Have the keys of personal fields on disk before anything that they seal."""
+        if self._codec.sealer is not None:
+            self._codec.sealer.flush()
 
     def _begin(self) -> lmdb.Transaction[bytes]:
         try:

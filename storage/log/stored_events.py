@@ -59,6 +59,8 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | li
         if type_name in codec.former:
             chain, at = codec.former[type_name]
             if at < chain.current:
+                if codec.personal:
+                    codec.unseal(type_name, fields)
                 event = chain.read(at, fields)
                 if event.__class__ is list:
                     return _several(codec, position, record, event or [Read(chain.name, DROPPED)])

@@ -84,6 +84,7 @@ class WorkerHost:
             inline=[model.schema for model in domain.models.values() if model.inline],
         )
         log.advance(config["head"])
+        self._open_keys(config["keys"])
         self._skips = SkippedEvents.read(log)
         stores: dict[str, ReplicaStore] = {}
         slot = open_slots(
@@ -132,6 +133,18 @@ class WorkerHost:
         actors = [self._replica.replica_actor(self._exited), *self._replica.query_actors(self._exited)]
         self._actors.update((actor.name, actor) for actor in actors)
         self._supervisor = Supervisor("supervisor", self._actors, self._run_maintenance)
+
+    def _open_keys(self, keys: list[Any] | None) -> None:
+        """Have personal fields read with the parent's keys."""
+        if keys is None:
+            return
+        from storage.crypto.key_store import KeyStore
+        from storage.crypto.keyring import Keyring
+
+        path, store_key = keys
+        opened = self._resources.slot(Keyring.close)
+        opened.resource = keyring = Keyring(KeyStore.open(path, store_key, readonly=True), readonly=True)
+        self._domain.codec.seal_with(keyring)
 
     def start(self) -> None:
         """Say that the replica is open, then start the actors."""

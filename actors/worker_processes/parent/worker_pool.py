@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,8 @@ class WorkerPool:
             "fingerprints": fingerprints(domain),
             "path": path,
             "replicas_path": replicas_path,
-            "settings": asdict(settings),
+            "settings": asdict(replace(settings, master_key=None)),
+            "keys": _keys_of(domain),
             "parent": os.getpid(),
             "switch_interval": sys.getswitchinterval(),
         }
@@ -298,3 +299,14 @@ class WorkerPool:
     def cache_health(self) -> CacheHealth | None:
         """As `ReplicaHost.cache_health`: the caches of all workers together."""
         return total_health([slot.cache for slot in self.slots.values() if slot.cache is not None])
+
+
+def _keys_of(domain: CompiledDomain) -> list[Any] | None:
+    """What a worker needs to read personal fields."""
+    if domain.codec.sealer is None:
+        return None
+    from storage.crypto.keyring import Keyring
+
+    assert isinstance(domain.codec.sealer, Keyring)
+    store = domain.codec.sealer.store
+    return [str(store.path), store.store_key]

@@ -1,0 +1,49 @@
+"""AES-256-GCM of the package `cryptography`, which is imported when a key is first used. Any thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from storage.errors import KeysUnavailable
+
+__all__ = ["KEY_BYTES", "NONCE_BYTES", "cipher_of", "opened", "sealed"]
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+
+
+@cache
+def _imported() -> tuple[Callable[[bytes], Any], type[Exception]]:
+    try:
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise KeysUnavailable(
+            f"personal fields need the package cryptography, which can't be imported ({error}): "
+            "pip install 'onewriter[crypto]'"
+        ) from error
+    return AESGCM, InvalidTag
+
+
+def cipher_of(key: bytes) -> Any:
+    """The cipher of a key of 32 bytes. Raises KeysUnavailable if the package is missing."""
+    aesgcm, _ = _imported()
+    return aesgcm(key)
+
+
+def sealed(cipher: Any, plain: bytes, place: bytes) -> bytes:
+    """A new nonce, and the encrypted bytes; `place` is authenticated with them."""
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + bytes(cipher.encrypt(nonce, plain, place))
+
+
+def opened(cipher: Any, body: bytes, place: bytes) -> bytes | None:
+    """What `sealed` was given; None if the bytes, the place or the key are others."""
+    _, invalid = _imported()
+    try:
+        return bytes(cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], place))
+    except (invalid, ValueError):
+        return None

@@ -1,0 +1,340 @@
+"""The key store: a folder with an LMDB environment of its own and a file of halves. One thread at a time.
+
+A key has an id, under which sealed values find it, and belongs to a subject, under whose digest it is found
+to seal. Databases: `meta` has the format, the store's id, and the key of the key store, wrapped by the master
+key; `keys` has for each id the subject's digest, the slot of the second half, and the first half, encrypted
+with the key of the key store; `subjects` has the id of each subject's present key; `destroyed` the ids of
+keys that are gone, and when; `destroying` the subjects whose destruction has begun and is not recorded yet.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import lmdb
+
+from storage.crypto.ciphers import KEY_BYTES, cipher_of, opened, sealed
+from storage.crypto.halves import HALVES_FILE, Halves
+from storage.crypto.master_key import MasterKey
+from storage.errors import DamagedKeys, KeysUnavailable, NewerFormat, StorageError, StoreLocked, StoreReadOnly
+from storage.files.environment import DATA_FILE, open_environment, translate
+from storage.files.opening_resources import OpeningResources
+
+__all__ = ["KEYS_FOLDER", "KeyStore", "NewKey", "subject_digest"]
+
+KEYS_FOLDER = "keys"
+"""Its name in a store's directory."""
+MAP_SIZE = 1 << 34
+ID_BYTES = 8
+_FORMAT = b"1"
+_DATABASES = ("meta", "keys", "subjects", "destroyed", "destroying")
+_ENTRY_HEAD = 16 + 8  # digest of the subject, slot
+
+
+class NewKey(NamedTuple):
+    """A key that is in no file yet."""
+
+    id: bytes
+    digest: bytes
+    slot: int
+    half: bytes
+
+
+def subject_digest(subject: str) -> bytes:
+    """What the key store knows a subject by."""
+    return blake2b(subject.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def whole_key(first: bytes, second: bytes) -> bytes:
+    """The key that two halves make."""
+    return sha256(first + second).digest()
+
+
+class KeyStore:
+    """An open key store. Make one with `open`."""
+
+    def __init__(
+        self, path: Path, environment: lmdb.Environment, halves: Halves, store_key: bytes, id: str
+    ) -> None:
+        """For `open`."""
+        self.path = path
+        self.id = id
+        """What the log knows it by."""
+        self.store_key = store_key
+        """The key that wraps all others; a worker process is given it."""
+        self._environment = environment
+        self._halves = halves
+        self._cipher = cipher_of(store_key)
+        self._databases = _open_databases(environment)
+        with self._reading() as transaction:
+            used = transaction.get(b"slots", db=self._databases["meta"])
+        self._next = 1 + (0 if used is None else int.from_bytes(used, "big"))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        master: MasterKey | bytes,
+        *,
+        readonly: bool = False,
+        create: bool = False,
+    ) -> Self:
+        """Open the key store in a folder; make it there if `create` is true and there is none.
+
+        `master` is the master key, or the key of the key store. Raises KeysUnavailable if there is none, or
+        for another master key; DamagedKeys, StoreLocked if another process writes to it, StorageError.
+        """
+        folder = Path(os.path.abspath(path))
+        exists = (folder / DATA_FILE).exists()
+        if not exists and (not create or (folder / HALVES_FILE).exists()):
+            raise KeysUnavailable(
+                f"there is no key store at {folder}, or a part of it is missing; restore the folder from where "
+                "you keep a copy, or say where it is with keys_path="
+            )
+        resources = OpeningResources()
+        try:
+            opened_environment = resources.slot(lmdb.Environment.close)
+            opened_halves = resources.slot(Halves.close)
+            opened_environment.resource = environment = _environment(folder, readonly)
+            opened_halves.resource = halves = Halves(
+                folder / HALVES_FILE, create=not exists, readonly=readonly
+            )
+            if not readonly:
+                _lock(halves, folder)
+            store_key, id = _read_meta(environment, folder, master, create=not exists)
+            return cls(folder, environment, halves, store_key, id)
+        except lmdb.Error as error:
+            resources.roll_back()
+            raise _unreadable(folder, error) from error
+        except BaseException:
+            resources.roll_back()
+            raise
+
+    # -- reading -----------------------------------------------------------------------------
+    def id_of(self, digest: bytes) -> bytes | None:
+        """The id of a subject's present key."""
+        with self._reading() as transaction:
+            found: bytes | None = transaction.get(digest, db=self._databases["subjects"])
+            return found
+
+    def key(self, id: bytes) -> bytes | None:
+        """A key by its id; None if it was destroyed. Raises KeysUnavailable if there never was one."""
+        with self._reading() as transaction:
+            entry = transaction.get(id, db=self._databases["keys"])
+            if entry is None:
+                if transaction.get(id, db=self._databases["destroyed"]) is not None:
+                    return None
+                raise KeysUnavailable(
+                    f"the key {id.hex()} is not in the key store {self.path}, and was not destroyed there; "
+                    "is this folder older than the log? restore the newest copy of it"
+                )
+        second = self._halves.read(int.from_bytes(entry[16:_ENTRY_HEAD], "big"))
+        if second is None:
+            return None
+        first = opened(self._cipher, entry[_ENTRY_HEAD:], id + entry[:_ENTRY_HEAD])
+        if first is None:
+            raise DamagedKeys(f"the key {id.hex()} in {self.path} is damaged; restore the folder")
+        return whole_key(first, second)
+
+    def version(self) -> int:
+        """Changes with each change of the key store, by any process."""
+        number: int = self._environment.info()["last_txnid"]
+        return number
+
+    def counts(self) -> dict[str, int]:
+        """How many keys there are, and how many were destroyed."""
+        with self._reading() as transaction:
+            return {
+                name: transaction.stat(self._databases[name])["entries"] for name in ("keys", "destroyed")
+            }
+
+    def destroying(self) -> list[str]:
+        """The subjects whose keys are, or are to be, destroyed, while that is not recorded in the log yet."""
+        with self._reading() as transaction, transaction.cursor(self._databases["destroying"]) as cursor:
+            return [value.decode("utf-8", "surrogatepass") for _, value in cursor]
+
+    # -- writing -----------------------------------------------------------------------------
+    def new_key(self, digest: bytes) -> tuple[NewKey, bytes]:
+        """Make a key for a subject, which is in no file before `put`. Raises StorageError."""
+        slot = self._next
+        self._halves.reserve(slot)
+        second = self._halves.read(slot)
+        if second is None:
+            raise DamagedKeys(f"{self._halves.path} has an erased half where none was used; restore the folder")
+        self._next += 1
+        new = NewKey(os.urandom(ID_BYTES), digest, slot, os.urandom(KEY_BYTES))
+        return new, whole_key(new.half, second)
+
+    def put(self, keys: Iterable[NewKey]) -> None:
+        """Have new keys on disk. Raises StorageError, with none of them written."""
+
+        def write(transaction: lmdb.Transaction[bytes]) -> None:
+            for key in keys:
+                head = key.digest + key.slot.to_bytes(8, "big")
+                entry = head + sealed(self._cipher, key.half, key.id + head)
+                transaction.put(key.id, entry, db=self._databases["keys"], overwrite=False)
+                transaction.put(key.digest, key.id, db=self._databases["subjects"])
+            transaction.put(b"slots", (self._next - 1).to_bytes(8, "big"), db=self._databases["meta"])
+
+        self._write(write, "writing new keys")
+
+    def destroy(self, subjects: Collection[str]) -> None:
+        """Destroy the keys of subjects; on return they can't be had from these files any more.
+
+        Until `recorded` is called, `destroying` names the subjects. A subject without a key is one of them,
+        too. Raises StorageError: then it can be called again.
+        """
+        digests = {subject_digest(one): one for one in subjects}
+        databases = self._databases
+
+        def begin(transaction: lmdb.Transaction[bytes]) -> None:
+            for digest, subject in digests.items():
+                transaction.put(digest, subject.encode("utf-8", "surrogatepass"), db=databases["destroying"])
+
+        self._write(begin, "beginning to destroy keys")
+        with self._reading() as transaction:
+            slots = {
+                digest: (id, int.from_bytes(entry[16:_ENTRY_HEAD], "big"))
+                for digest in digests
+                if (id := transaction.get(digest, db=databases["subjects"])) is not None
+                and (entry := transaction.get(id, db=databases["keys"])) is not None
+            }
+        self._halves.erase(slot for _, slot in slots.values())
+
+        def end(transaction: lmdb.Transaction[bytes]) -> None:
+            now = (time.time_ns() // 1000).to_bytes(8, "big")
+            for digest, (id, _) in slots.items():
+                transaction.delete(digest, db=databases["subjects"])
+                transaction.delete(id, db=databases["keys"])
+                transaction.put(id, now, db=databases["destroyed"])
+
+        self._write(end, "destroying keys")
+
+    def recorded(self, subjects: Collection[str]) -> None:
+        """Note that the log says of these subjects that they were forgotten. Raises StorageError."""
+
+        def write(transaction: lmdb.Transaction[bytes]) -> None:
+            for subject in subjects:
+                transaction.delete(subject_digest(subject), db=self._databases["destroying"])
+
+        self._write(write, "noting what was destroyed")
+
+    def rotate(self, master: MasterKey) -> int:
+        """Wrap all keys again, with a new key of the key store that this master key wraps.
+
+        Returns the number of keys. All or nothing. Raises StorageError.
+        """
+        new = os.urandom(KEY_BYTES)
+        cipher, count = cipher_of(new), 0
+        wrapped = master.wrap(new)
+        keys = self._databases["keys"]
+
+        def write(transaction: lmdb.Transaction[bytes]) -> None:
+            nonlocal count
+            count = 0
+            with transaction.cursor(keys) as cursor:
+                for id, entry in cursor:
+                    head = entry[:_ENTRY_HEAD]
+                    half = opened(self._cipher, entry[_ENTRY_HEAD:], id + head)
+                    if half is None:
+                        raise DamagedKeys(
+                            f"the key {id.hex()} in {self.path} is damaged, and nothing was changed; restore "
+                            "the folder"
+                        )
+                    cursor.put(id, head + sealed(cipher, half, id + head))
+                    count += 1
+            transaction.put(b"store key", wrapped, db=self._databases["meta"])
+
+        self._write(write, "wrapping keys again")
+        self.store_key, self._cipher = new, cipher
+        return count
+
+    def close(self) -> None:
+        """Close the files; a second call does nothing."""
+        self._environment.close()
+        self._halves.close()
+
+    # -- inside ------------------------------------------------------------------------------
+    def _reading(self) -> lmdb.Transaction[bytes]:
+        try:
+            return self._environment.begin()
+        except lmdb.Error as error:
+            raise translate(error, f"reading the key store {self.path}") from error
+
+    def _write(self, write: Any, what: str) -> None:
+        try:
+            with self._environment.begin(write=True) as transaction:
+                write(transaction)
+        except lmdb.Error as error:
+            raise translate(error, f"{what} in {self.path}", self.path) from error
+
+
+def _environment(folder: Path, readonly: bool) -> lmdb.Environment:
+    return open_environment(
+        folder,
+        map_size=MAP_SIZE,
+        max_dbs=len(_DATABASES),
+        readonly=readonly,
+        siblings=[HALVES_FILE],
+    )
+
+
+def _open_databases(environment: lmdb.Environment) -> Mapping[str, lmdb._Database]:
+    return {name: environment.open_db(name.encode(), create=False) for name in _DATABASES}
+
+
+def _lock(halves: Halves, folder: Path) -> None:
+    try:
+        fcntl.flock(halves.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StoreLocked(
+            f"another opener writes to the key store {folder}; give each store a keys_path= of its own"
+        ) from None
+
+
+def _read_meta(
+    environment: lmdb.Environment, folder: Path, master: MasterKey | bytes, *, create: bool
+) -> tuple[bytes, str]:
+    """The key of the key store, and the id. Raises KeysUnavailable, DamagedKeys, NewerFormat."""
+    if create:
+        key, id = os.urandom(KEY_BYTES), os.urandom(8).hex()
+        assert not isinstance(master, bytes)
+        wrapped = master.wrap(key)
+        with environment.begin(write=True) as transaction:
+            databases = {name: environment.open_db(name.encode(), txn=transaction) for name in _DATABASES}
+            for name, value in ((b"format", _FORMAT), (b"id", id.encode()), (b"store key", wrapped)):
+                transaction.put(name, value, db=databases["meta"])
+        return key, id
+    meta = environment.open_db(b"meta", create=False)
+    with environment.begin() as transaction:
+        format, id_bytes, stored = (transaction.get(one, db=meta) for one in (b"format", b"id", b"store key"))
+    if format is None or id_bytes is None or stored is None:
+        raise DamagedKeys(f"{folder} is not, or not all of, a key store; restore the folder")
+    if format != _FORMAT:
+        raise NewerFormat(f"the key store {folder} has format {format.decode()}; open it with a newer version")
+    if isinstance(master, bytes):
+        return master, id_bytes.decode()
+    found = master.unwrap(stored)
+    if found is None:
+        raise KeysUnavailable(
+            f"{master.where} does not open the key store {folder}: it is another one than that which wrapped "
+            "its keys"
+        )
+    return found, id_bytes.decode()
+
+
+def _unreadable(folder: Path, error: lmdb.Error) -> StorageError:
+    if isinstance(error, lmdb.NotFoundError):
+        return DamagedKeys(f"{folder} is not, or not all of, a key store ({error}); restore the folder")
+    found = translate(error, f"opening the key store {folder}")
+    with suppress(AttributeError):
+        if not isinstance(found, StoreReadOnly):
+            return DamagedKeys(f"{found}; it is the key store {folder}: restore the folder")
+    return found

@@ -35,6 +35,7 @@ LAYERS = [
     ["storage.engines"],  # SQLite, memory
     ["storage.log"],  # the events
     ["storage.tables"],  # rows and indexes in LMDB
+    ["storage.crypto"],  # keys of personal fields
     ["storage.codec"],
     ["storage.files"],
     ["storage.value_text", "storage.limits", "storage.lazy_names"],

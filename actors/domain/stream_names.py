@@ -49,8 +49,8 @@ class StreamNames:
             elif field in personal:
                 self._problems.add(
                     one.location,
-                    f"{one.kind} {one.name}: {what} {template.text!r} names the personal field {field!r}, and "
-                    "names are stored as they are; use a field that identifies the person without saying "
+                    f"{one.kind} {one.name}: {what} {template.text!r} names the personal field {field!r}, "
+                    "and names are stored as they are; use a field that identifies the person without saying "
                     "anything of them",
                 )
             elif field in checks and (why := misfit(checks[field], optional=tag)):

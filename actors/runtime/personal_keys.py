@@ -45,16 +45,16 @@ def master_key_of(domain: CompiledDomain, settings: Settings) -> MasterKey | Non
         cls, fields = next(iter(domain.codec.personal.items()))
         if settings.mode == "read":
             logger.warning(
-                "no master key was given, so personal fields, such as %s.%s, are read as if everybody had been "
-                "forgotten",
+                "no master key was given: personal fields, such as %s.%s, are read as if everybody had "
+                "been forgotten",
                 cls.__name__,
                 next(iter(fields)),
             )
             return None
         raise KeysUnavailable(
-            f"domain {domain.name!r} has personal fields, such as {cls.__name__}.{next(iter(fields))}, and no "
-            "master key was given: make one with `onewriter keys new FILE`, keep a copy of it apart from the "
-            f"store, and open the store with master_key=FILE, or with {MASTER_KEY_VARIABLE}=FILE in the "
+            f"domain {domain.name!r} has personal fields, such as {cls.__name__}.{next(iter(fields))}, and "
+            "no master key was given: make one with `onewriter keys new FILE`, keep a copy of it apart from "
+            f"the store, and open the store with master_key=FILE, or with {MASTER_KEY_VARIABLE}=FILE in the "
             "environment"
         )
     # Imported here: it needs a package that other domains do without.
@@ -80,7 +80,11 @@ def open_keys(
     from storage.crypto.key_store import KeyStore
     from storage.crypto.keyring import Keyring
 
-    folder, known, readonly = keys_folder(log.path, settings), log.note(KEYS_NOTE), isinstance(log, LogFollower)
+    folder, known, readonly = (
+        keys_folder(log.path, settings),
+        log.note(KEYS_NOTE),
+        isinstance(log, LogFollower),
+    )
     if readonly and known is None:
         return  # nothing was ever sealed
     store = KeyStore.open(folder, master, readonly=readonly, create=known is None)

@@ -130,6 +130,16 @@ class _Comparing:
                     f"accept=[{self.old.domain!r}]",
                 )
             )
+        gone = self.old.personal()
+        if gone and not self.new.personal():
+            self.found.mismatches.append(
+                Mismatch(
+                    "domain",
+                    self.old.domain,
+                    f"had personal fields, such as {gone[0]}, and has none in this code",
+                    "keep Personal at one field at least: what is stored encrypted can't be read without it",
+                )
+            )
         self._compare_managers()
         for name, then in sorted(self.old.types.items()):
             self._compare_type(name, then)
@@ -271,6 +281,19 @@ class _Comparing:
                     f"has the field {field_name!r} as {is_now.type}, which was {was.type}",
                     f"let it take both ({was.type} | {is_now.type}), or write {upcast} that converts it",
                     location,
+                )
+            elif was.personal and not is_now.personal:
+                self._add(
+                    kind,
+                    name,
+                    f"has the field {field_name!r} without Personal, which was personal",
+                    "keep Personal, without which values that are stored encrypted can't be read",
+                    location,
+                )
+            elif is_now.personal and not was.personal:
+                self.found.warnings.append(
+                    f"{kind} {name} has the field {field_name!r} as a personal one now: what is stored of it "
+                    "stays as it is, and is not forgotten with anybody, until a copy of the store encrypts it"
                 )
             elif was.late and not is_now.default:
                 self._add(

@@ -76,6 +76,7 @@ def _type(one: Declared, domain: CompiledDomain) -> StoredType:
         field.name: FieldDescription(
             str(field_type(domain.hints[cls][field.name], name_of)),
             field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING,
+            personal=field.name in domain.codec.personal.get(cls, ()),
         )
         for field in dataclasses.fields(cast(Any, cls))
     }

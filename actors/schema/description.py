@@ -21,15 +21,27 @@ class FieldDescription(NamedTuple):
     """A field of a stored class: the text of its type, and whether it has a default.
 
     `late` says that the class had been stored without it before: what lacks it may be in the store.
+    `personal` says that it is stored encrypted, and `was_plain` that it was not always: plain values may be
+    in the store.
     """
 
     type: str
     default: bool = False
     late: bool = False
+    personal: bool = False
+    was_plain: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, without what is false."""
-        return {"type": self.type} | {name: True for name in ("default", "late") if getattr(self, name)}
+        return {"type": self.type} | {name: True for name in self._fields[1:] if getattr(self, name)}
+
+    def after(self, then: FieldDescription | None) -> FieldDescription:
+        """This one, as it follows in a store in which values of `then` are; None for no such field."""
+        if then is None:
+            return self._replace(late=True)
+        return self._replace(
+            late=then.late, was_plain=self.personal and (then.was_plain or not then.personal)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +74,7 @@ class StoredType:
         """This one, as it follows in a store in which values of `then` are."""
         if self.version > then.version:
             return replace(self, earlier=tuple(sorted(then.uses())))
-        fields = {
-            name: one._replace(late=name not in then.fields or then.fields[name].late)
-            for name, one in self.fields.items()
-        }
+        fields = {name: one.after(then.fields.get(name)) for name, one in self.fields.items()}
         return replace(self, fields=fields, earlier=then.earlier)
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,7 +95,9 @@ class StoredType:
     def of(cls, plain: Mapping[str, Any]) -> StoredType:
         """What `as_dict` gave. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
         fields = {
-            str(name): FieldDescription(str(parse_type(one["type"])), "default" in one, "late" in one)
+            str(name): FieldDescription(
+                str(parse_type(one["type"])), *(flag in one for flag in FieldDescription._fields[1:])
+            )
             for name, one in plain.get("fields", {}).items()
         }
         return cls(
@@ -176,6 +187,24 @@ class Schema:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is not the schema of a domain ({type(error).__name__}: {error})") from error
+
+    def personal(self) -> list[str]:
+        """The personal fields, as `Class.field`."""
+        return [
+            f"{name}.{field}"
+            for name, type in sorted(self.types.items())
+            for field, one in type.fields.items()
+            if one.personal
+        ]
+
+    def plain_before(self) -> list[str]:
+        """The personal fields of which plain values may be stored, as `Class.field`."""
+        return [
+            f"{name}.{field}"
+            for name, type in sorted(self.types.items())
+            for field, one in type.fields.items()
+            if one.was_plain and type.kind != "state"
+        ]
 
     def reached_from(self, names: Iterable[str]) -> set[str]:
         """These types, and all that their values may hold, further in too.

@@ -86,8 +86,9 @@ class CanonicalCodec(Codec):
     def had_digest(self, value: Any, digest: bytes) -> bool:
         """Whether `value` had this digest earlier: under a former name of its class, or by an earlier engine.
 
-        Or before fields became personal. An earlier version of this engine digested stored bytes. With it, a message may also have the digest
-        that it had before its class gained its last fields, if these have their default.
+        Or before fields became personal. An earlier version of this engine digested stored bytes. With it, a
+        message may also have the digest that it had before its class gained its last fields, if these have
+        their default.
         """
         if self._unkeyed is not None and digest_of(self._unkeyed.pack(value)) == digest:
             return True  # before fields became personal

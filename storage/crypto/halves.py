@@ -60,7 +60,9 @@ class Halves:
         """A half; None for one that was erased. Raises DamagedKeys."""
         half = os.pread(self._number, HALF_BYTES, slot * HALF_BYTES)
         if len(half) < HALF_BYTES:
-            raise DamagedKeys(f"{self.path} is shorter than it was; restore the whole folder {self.path.parent}")
+            raise DamagedKeys(
+                f"{self.path} is shorter than it was; restore the whole folder {self.path.parent}"
+            )
         return None if half == ERASED else half
 
     def reserve(self, slot: int) -> None:

@@ -13,7 +13,6 @@ import fcntl
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -21,10 +20,17 @@ from typing import Any, NamedTuple, Self
 import lmdb
 
 from storage.crypto.ciphers import KEY_BYTES, cipher_of, opened, sealed
-from storage.crypto.halves import HALVES_FILE, Halves
+from storage.crypto.halves import HALF_BYTES, HALVES_FILE, Halves
 from storage.crypto.master_key import MasterKey
-from storage.errors import DamagedKeys, KeysUnavailable, NewerFormat, StorageError, StoreLocked, StoreReadOnly
-from storage.files.environment import DATA_FILE, open_environment, translate
+from storage.errors import (
+    DamagedKeys,
+    DamagedStore,
+    KeysUnavailable,
+    NewerFormat,
+    StorageError,
+    StoreLocked,
+)
+from storage.files.environment import DATA_FILE, make_directory, open_environment, translate
 from storage.files.opening_resources import OpeningResources
 
 __all__ = ["KEYS_FOLDER", "KeyStore", "NewKey", "subject_digest"]
@@ -93,26 +99,40 @@ class KeyStore:
         """
         folder = Path(os.path.abspath(path))
         exists = (folder / DATA_FILE).exists()
-        if not exists and (not create or (folder / HALVES_FILE).exists()):
+        halves_file = folder / HALVES_FILE
+        # A creation makes the file of halves first; one that was interrupted has left none in it.
+        unused = halves_file.stat().st_size <= HALF_BYTES if halves_file.exists() else not exists
+        if not exists and not (create and unused):
             raise KeysUnavailable(
-                f"there is no key store at {folder}, or a part of it is missing; restore the folder from where "
-                "you keep a copy, or say where it is with keys_path="
+                f"there is no key store at {folder}, or a part of it is missing; restore the folder from "
+                "where you keep a copy, or say where it is with keys_path="
             )
+        new = None if isinstance(master, bytes) or not (create and unused) else NewStoreKey.of(master)
         resources = OpeningResources()
         try:
-            opened_environment = resources.slot(lmdb.Environment.close)
             opened_halves = resources.slot(Halves.close)
-            opened_environment.resource = environment = _environment(folder, readonly)
-            opened_halves.resource = halves = Halves(
-                folder / HALVES_FILE, create=not exists, readonly=readonly
-            )
+            opened_environment = resources.slot(lmdb.Environment.close)
+            if new is not None:
+                make_directory(folder)
+            opened_halves.resource = halves = Halves(halves_file, create=new is not None, readonly=readonly)
             if not readonly:
                 _lock(halves, folder)
-            store_key, id = _read_meta(environment, folder, master, create=not exists)
+            opened_environment.resource = environment = open_environment(
+                folder, map_size=MAP_SIZE, max_dbs=len(_DATABASES), readonly=readonly, siblings=[HALVES_FILE]
+            )
+            if new is not None:
+                _make(environment, new)
+            store_key, id = _read_meta(environment, folder, master)
             return cls(folder, environment, halves, store_key, id)
         except lmdb.Error as error:
             resources.roll_back()
             raise _unreadable(folder, error) from error
+        except DamagedKeys:
+            resources.roll_back()
+            raise
+        except DamagedStore as error:
+            resources.roll_back()
+            raise DamagedKeys(f"{error}; it is of the key store {folder}: restore the folder") from error
         except BaseException:
             resources.roll_back()
             raise
@@ -143,6 +163,13 @@ class KeyStore:
             raise DamagedKeys(f"the key {id.hex()} in {self.path} is damaged; restore the folder")
         return whole_key(first, second)
 
+    def check(self) -> None:
+        """Read every key. Raises DamagedKeys."""
+        with self._reading() as transaction, transaction.cursor(self._databases["subjects"]) as cursor:
+            ids = [id for _, id in cursor]
+        for id in ids:
+            self.key(id)
+
     def version(self) -> int:
         """Changes with each change of the key store, by any process."""
         number: int = self._environment.info()["last_txnid"]
@@ -167,7 +194,9 @@ class KeyStore:
         self._halves.reserve(slot)
         second = self._halves.read(slot)
         if second is None:
-            raise DamagedKeys(f"{self._halves.path} has an erased half where none was used; restore the folder")
+            raise DamagedKeys(
+                f"{self._halves.path} has an erased half where none was used; restore the folder"
+            )
         self._next += 1
         new = NewKey(os.urandom(ID_BYTES), digest, slot, os.urandom(KEY_BYTES))
         return new, whole_key(new.half, second)
@@ -276,16 +305,6 @@ class KeyStore:
             raise translate(error, f"{what} in {self.path}", self.path) from error
 
 
-def _environment(folder: Path, readonly: bool) -> lmdb.Environment:
-    return open_environment(
-        folder,
-        map_size=MAP_SIZE,
-        max_dbs=len(_DATABASES),
-        readonly=readonly,
-        siblings=[HALVES_FILE],
-    )
-
-
 def _open_databases(environment: lmdb.Environment) -> Mapping[str, lmdb._Database]:
     return {name: environment.open_db(name.encode(), create=False) for name in _DATABASES}
 
@@ -299,42 +318,48 @@ def _lock(halves: Halves, folder: Path) -> None:
         ) from None
 
 
-def _read_meta(
-    environment: lmdb.Environment, folder: Path, master: MasterKey | bytes, *, create: bool
-) -> tuple[bytes, str]:
+class NewStoreKey(NamedTuple):
+    """The key of a key store that is to be made, as it is stored."""
+
+    wrapped: bytes
+
+    @classmethod
+    def of(cls, master: MasterKey) -> Self:
+        """A random one. Raises KeysUnavailable."""
+        return cls(master.wrap(os.urandom(KEY_BYTES)))
+
+
+def _make(environment: lmdb.Environment, new: NewStoreKey) -> None:
+    """Have the databases there, and the key of the key store, unless they are."""
+    id = os.urandom(8).hex().encode()
+    with environment.begin(write=True) as transaction:
+        databases = {name: environment.open_db(name.encode(), txn=transaction) for name in _DATABASES}
+        for name, value in ((b"format", _FORMAT), (b"id", id), (b"store key", new.wrapped)):
+            transaction.put(name, value, db=databases["meta"], overwrite=False)
+
+
+def _read_meta(environment: lmdb.Environment, folder: Path, master: MasterKey | bytes) -> tuple[bytes, str]:
     """The key of the key store, and the id. Raises KeysUnavailable, DamagedKeys, NewerFormat."""
-    if create:
-        key, id = os.urandom(KEY_BYTES), os.urandom(8).hex()
-        assert not isinstance(master, bytes)
-        wrapped = master.wrap(key)
-        with environment.begin(write=True) as transaction:
-            databases = {name: environment.open_db(name.encode(), txn=transaction) for name in _DATABASES}
-            for name, value in ((b"format", _FORMAT), (b"id", id.encode()), (b"store key", wrapped)):
-                transaction.put(name, value, db=databases["meta"])
-        return key, id
     meta = environment.open_db(b"meta", create=False)
     with environment.begin() as transaction:
-        format, id_bytes, stored = (transaction.get(one, db=meta) for one in (b"format", b"id", b"store key"))
-    if format is None or id_bytes is None or stored is None:
+        format, id, stored = (transaction.get(one, db=meta) for one in (b"format", b"id", b"store key"))
+    if format is None or id is None or stored is None:
         raise DamagedKeys(f"{folder} is not, or not all of, a key store; restore the folder")
     if format != _FORMAT:
-        raise NewerFormat(f"the key store {folder} has format {format.decode()}; open it with a newer version")
-    if isinstance(master, bytes):
-        return master, id_bytes.decode()
-    found = master.unwrap(stored)
-    if found is None:
+        raise NewerFormat(
+            f"the key store {folder} has format {format.decode()}; open it with a newer version"
+        )
+    key = master if isinstance(master, bytes) else master.unwrap(stored)
+    if key is None:
+        assert not isinstance(master, bytes)
         raise KeysUnavailable(
             f"{master.where} does not open the key store {folder}: it is another one than that which wrapped "
             "its keys"
         )
-    return found, id_bytes.decode()
+    return key, id.decode()
 
 
 def _unreadable(folder: Path, error: lmdb.Error) -> StorageError:
     if isinstance(error, lmdb.NotFoundError):
         return DamagedKeys(f"{folder} is not, or not all of, a key store ({error}); restore the folder")
-    found = translate(error, f"opening the key store {folder}")
-    with suppress(AttributeError):
-        if not isinstance(found, StoreReadOnly):
-            return DamagedKeys(f"{found}; it is the key store {folder}: restore the folder")
-    return found
+    return translate(error, f"opening the key store {folder}")

@@ -118,7 +118,7 @@ class Keyring:
         """The key to seal with, which is made if the subject has none."""
         if self._readonly:
             raise KeysUnavailable(
-                f"the key store {self.store.path} is open for reading, and nothing can be sealed with its keys"
+                f"the key store {self.store.path} is open for reading: nothing can be sealed with its keys"
             )
         with self._lock:
             found = self._by_subject.get(subject)

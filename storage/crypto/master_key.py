@@ -73,7 +73,9 @@ class _KeyService:
     def wrap(self, key: bytes) -> bytes:
         wrapped = self._ask("wrap", key)
         if not wrapped or wrapped == key:
-            raise KeysUnavailable(f"{self.where} returned the key as it is, or nothing, when asked to wrap it")
+            raise KeysUnavailable(
+                f"{self.where} returned the key as it is, or nothing, when asked to wrap it"
+            )
         return wrapped
 
     def unwrap(self, wrapped: bytes) -> bytes | None:

@@ -189,7 +189,14 @@ class EventLog(LogReader):
         with self._writing:
             self._require_writable()
             batch = Batch(
-                self._codec.sealed, self._head, events, commands, snapshots, encoded, notes, self._chain_end[1]
+                self._codec.sealed,
+                self._head,
+                events,
+                commands,
+                snapshots,
+                encoded,
+                notes,
+                self._chain_end[1],
             )
             self._flush_keys()
             tail = self._tail

@@ -51,6 +51,7 @@ from storage.errors import (
     DamagedStore,
     DuplicateTypeName,
     FilesGone,
+    InvalidBackup,
     InvalidExport,
     InvalidKey,
     InvalidPageToken,
@@ -81,6 +82,7 @@ from storage.errors import (
 from storage.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from actors.backup.restore import restore
     from actors.domain.domain import Domain
     from actors.domain.middleware import Call
     from actors.domain.personal import Personal, SubjectForgotten
@@ -109,6 +111,8 @@ if TYPE_CHECKING:
     from actors.worker_processes.parent.worker_process import WorkerDied
     from actors.writer.decider_reader import Reader
     from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
+    from storage.backup.restore import Restored
+    from storage.backup.take_backup import Backup
     from storage.codec.plain_values import StoredEnum, StoredValue
     from storage.codec.upcasting import Stored
     from storage.engines.sqlite.full_text import fts_match
@@ -119,6 +123,7 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
+            "actors.backup.restore": ["restore"],
             "actors.domain.domain": ["Domain"],
             "actors.domain.middleware": ["Call"],
             "actors.domain.personal": ["Personal", "SubjectForgotten"],
@@ -147,6 +152,8 @@ else:
             "actors.worker_processes.parent.worker_process": ["WorkerDied"],
             "actors.writer.decider_reader": ["Reader"],
             "actors.writer.options": ["AppendOptions", "CommandOptions", "ManyOptions"],
+            "storage.backup.restore": ["Restored"],
+            "storage.backup.take_backup": ["Backup"],
             "storage.codec.plain_values": ["StoredEnum", "StoredValue"],
             "storage.codec.upcasting": ["Stored"],
             "storage.engines.sqlite.full_text": ["fts_match"],
@@ -160,6 +167,7 @@ __all__ = [
     "Activity",
     "ActorsError",
     "AppendOptions",
+    "Backup",
     "Call",
     "CallbackConsumer",
     "CodecError",
@@ -194,6 +202,7 @@ __all__ = [
     "ForeignToken",
     "ForkedProcess",
     "Health",
+    "InvalidBackup",
     "InvalidExport",
     "InvalidKey",
     "InvalidMessage",
@@ -236,6 +245,7 @@ __all__ = [
     "RecordedEvent",
     "Rejected",
     "Rejection",
+    "Restored",
     "Runaway",
     "RowMissing",
     "Session",
@@ -272,6 +282,7 @@ __all__ = [
     "WrongThread",
     "each",
     "fts_match",
+    "restore",
     "words",
 ]
 

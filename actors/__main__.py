@@ -29,6 +29,8 @@ COMMANDS = {
         "actors.demo.run", "run a shop on the whole engine, and check every replica against the log"
     ),
     "repl": Command("actors.repl.program", "give commands and ask queries by hand, or from a file"),
+    "backup": Command("actors.cli.backup", "back a store up, also while it is in use"),
+    "restore": Command("actors.cli.restore", "make a new store of a backup"),
     "rebuild": Command("actors.cli.rebuild", "build a read model again from the log, and show the progress"),
     "skip": Command("actors.cli.skip", "have a stopped read model skip an event"),
     "unskip": Command("actors.cli.unskip", "take that back, and build the model again"),

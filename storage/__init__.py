@@ -16,6 +16,7 @@ from storage.errors import (
     DamagedStore,
     DuplicateTypeName,
     FilesGone,
+    InvalidBackup,
     InvalidExport,
     InvalidKey,
     InvalidPageToken,
@@ -46,6 +47,8 @@ from storage.errors import (
 from storage.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from storage.backup.restore import Restored, restore_backup
+    from storage.backup.take_backup import Backup, take_backup
     from storage.codec.codec import Codec
     from storage.codec.upcasting import Stored
     from storage.log.corrections import Correction
@@ -64,6 +67,8 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
+            "storage.backup.restore": ["Restored", "restore_backup"],
+            "storage.backup.take_backup": ["Backup", "take_backup"],
             "storage.codec.codec": ["Codec"],
             "storage.codec.upcasting": ["Stored"],
             "storage.log.corrections": ["Correction"],
@@ -82,6 +87,7 @@ else:
     )
 
 __all__ = [
+    "Backup",
     "Codec",
     "CodecError",
     "CommandRecord",
@@ -94,6 +100,7 @@ __all__ = [
     "DuplicateTypeName",
     "EventLog",
     "FilesGone",
+    "InvalidBackup",
     "InvalidExport",
     "InvalidKey",
     "InvalidPageToken",
@@ -113,6 +120,7 @@ __all__ = [
     "PreparedRange",
     "RecordedEvent",
     "ReplicaStore",
+    "Restored",
     "RowMissing",
     "Snapshot",
     "SnapshotClosed",
@@ -134,6 +142,8 @@ __all__ = [
     "UpcastFailed",
     "WriteTransaction",
     "each",
+    "restore_backup",
+    "take_backup",
     "words",
 ]
 

@@ -185,6 +185,11 @@ class InvalidExport(StorageError):
         self.line = line
 
 
+# -- backups -------------------------------------------------------------------------------------------------
+class InvalidBackup(StorageError):
+    """A folder or file is not what a backup writes, or it is damaged or cut short; nothing was made of it."""
+
+
 # -- tables --------------------------------------------------------------------------------------------------
 class InvalidSchema(StorageError):
     """The description of a table or a read model is invalid, or an index does not exist."""

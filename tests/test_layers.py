@@ -19,7 +19,7 @@ LAYERS = [
     ["actors.cli"],
     ["actors"],  # the public names
     ["actors.system"],  # what a user holds: System, Session, Watch
-    ["actors.migration"],  # copying a store through a function
+    ["actors.migration", "actors.backup"],  # copying a store through a function; restoring one
     ["actors.runtime"],  # a running system: its parts, its actors, its health
     ["actors.process_managers", "actors.subscriptions", "actors.worker_processes"],
     ["actors.writer", "actors.queries"],  # CommandHandler; QueryActor
@@ -30,6 +30,7 @@ LAYERS = [
     ["actors.receipt", "actors.errors", "actors.health", "actors.settings", "actors.mypy_plugin"],
     ["actors.timeouts", "actors._import_check"],
     ["storage"],  # usable alone
+    ["storage.backup"],  # backups, and stores made of them
     ["storage.transfer"],  # export and import
     ["storage.replica"],  # a replica: builds in all engines at one checkpoint
     ["storage.engines"],  # SQLite, memory

@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         print(describe(error), file=sys.stderr)
         return FAILED
     assert after is not None
-    adopted = before is not None and before.id != after.id
+    former = () if before is None else before.adoptions
+    adopted = len(after.adoptions) > len(former)
     if options.json:
         print(json_line({"adopted": adopted, "id": after.id, "adoptions": after.adoptions}))
     elif adopted:

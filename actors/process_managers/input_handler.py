@@ -54,7 +54,7 @@ class InputHandler:
         self._slot = slot
         self._failed_commands = failed_commands
         self._loop_limiter = loop_limiter
-        self._ids = UniqueIds(state.notes.history_id, codec)
+        self._ids = UniqueIds(state.notes.first_history_id, codec)
 
     # -- the instance of an event -------------------------------------------------------------
     def input_of(self, recorded: RecordedEvent) -> Input | None:

@@ -11,8 +11,8 @@ class NoteReader(Protocol):
     """Reads notes by key; `storage.EventLog` is one, a test's dict another."""
 
     @property
-    def history_id(self) -> str:
-        """The id of the log's history: that of no other store."""
+    def first_history_id(self) -> str:
+        """The id with which the log's history began: that of no other store but those restored from it."""
 
     def note(self, key: bytes) -> bytes | None:
         """A note's value, None for none."""

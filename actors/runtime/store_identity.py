@@ -23,12 +23,21 @@ from storage.files.opening_resources import Descriptor
 from storage.files.store_location import StoreLocation, copied_because
 from storage.log.log_reader import LogReader
 
-__all__ = ["IDENTITY_FILE", "Adoption", "StoreIdentity", "check_identity", "note_end"]
+__all__ = [
+    "IDENTITY_FILE",
+    "Adoption",
+    "StoreIdentity",
+    "check_identity",
+    "note_end",
+    "restored_note",
+]
 
 logger = logging.getLogger("onewriter.store")
 
 IDENTITY_FILE = "identity"
 KEY = b"store/identity"
+RESTORED = b"store/restored"
+"""The key of the note that a store was made of a backup, and is not adopted yet."""
 TITLE = "onewriter store"
 
 
@@ -83,6 +92,24 @@ class StoreIdentity(NamedTuple):
         return self._replace(id=uuid.uuid4().hex, adoptions=(*self.adoptions, adoption))
 
 
+def restored_note(history_id: str, position: int, time: datetime) -> tuple[bytes, bytes]:
+    """The note of a store that was restored: of which history, up to where, and to which moment."""
+    fields = {"history_id": history_id, "position": position, "time": time.isoformat()}
+    return RESTORED, msgpack.packb(fields)
+
+
+def _restored(log: LogReader) -> str | None:
+    stored = log.note(RESTORED)
+    if stored is None:
+        return None
+    with damaged_records("the note of the store's restore, in the log,", "restore a backup"):
+        fields = msgpack.unpackb(stored)
+        return (
+            f"it was restored from a backup, up to position {fields['position']}, of history "
+            f"{fields['history_id']}"
+        )
+
+
 def check_identity(log: EventLog, *, adopt: bool = False) -> str | None:
     """Why the store is a copy, as a sentence; None if it is the original, or has just been adopted.
 
@@ -91,18 +118,17 @@ def check_identity(log: EventLog, *, adopt: bool = False) -> str | None:
     """
     now = StoreLocation.of(log.path)
     before = StoreIdentity.read(log)
-    reason = None
-    if before is None:
-        identity = StoreIdentity(uuid.uuid4().hex, "", now)
-    else:
+    reason = _restored(log)
+    if before is not None and reason is None:
         reason = copied_because(before.location, now) or _restored_because(log, before.token)
-        if reason is not None and not adopt:
-            logger.warning("%s is a copy that does not act on the world: %s", log.path, reason)
-            return reason
-        identity = before._replace(location=now.keeping(before.location))
-        if reason is not None:
-            identity = identity.adopted(reason)._replace(location=now)
-            logger.warning("%s was a copy, and is adopted as a store of its own: %s", log.path, reason)
+    if reason is not None and not adopt:
+        logger.warning("%s is a copy that does not act on the world: %s", log.path, reason)
+        return reason
+    identity = StoreIdentity(uuid.uuid4().hex, "", now) if before is None else before
+    identity = identity._replace(location=now.keeping(identity.location))
+    if reason is not None:
+        identity = identity.adopted(reason)._replace(location=now)
+        logger.warning("%s was a copy, and is adopted as a store of its own: %s", log.path, reason)
     token = uuid.uuid4().hex
     # First the file, which names both: an opening that ends in between leaves a match.
     if _write_file(log, [identity.token, token], log.head):
@@ -123,7 +149,7 @@ def note_end(log: EventLog) -> None:
 def _write_note(log: EventLog, identity: StoreIdentity, *, required: bool) -> None:
     """Write the note; a full disk is no reason not to open a store, unless it is `required`."""
     try:
-        log.append([], notes=[(KEY, identity.pack())])
+        log.append([], notes=[(KEY, identity.pack()), (RESTORED, None)])
     except (StoreFull, CommitFailed) as error:
         if required or getattr(error, "errno", errno.ENOSPC) != errno.ENOSPC:
             raise

@@ -25,7 +25,15 @@ from storage.files.damage import damaged_records
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note
 
-__all__ = ["StoredSchema", "accepted_note", "changes", "model_note", "read_schema", "written_note"]
+__all__ = [
+    "StoredSchema",
+    "accepted_note",
+    "changes",
+    "is_of_types",
+    "model_note",
+    "read_schema",
+    "written_note",
+]
 
 PREFIX = b"schema/"
 DOMAIN = PREFIX + b"domain"
@@ -117,6 +125,17 @@ def _notes(schema: Schema) -> dict[bytes, bytes]:
         for kind, group in groups
         for name, one in group.items()
     }
+
+
+def is_of_types(key: bytes) -> bool:
+    """Whether a note says which classes events may have."""
+    if not key.startswith(PREFIX):
+        return False
+    return key == DOMAIN or key[len(PREFIX) :].decode("utf-8", "replace").partition("/")[0] in (
+        "type",
+        "written",
+        "accepted",
+    )
 
 
 def _key(kind: str, name: str) -> bytes:

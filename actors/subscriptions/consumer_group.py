@@ -227,7 +227,7 @@ class ConsumerGroup:
         changes.
         """
         parts = (
-            self._log.history_id,
+            self._log.first_history_id,
             recorded.stream,
             recorded.version,
             recorded.time_us,

@@ -27,6 +27,7 @@ from actors.queries.query_client import QueryClient
 from actors.runtime.runtime import Runtime
 from actors.settings import Settings
 from actors.system.arguments import checked_path
+from actors.system.backups import BackupMethods
 from actors.system.base import Availability
 from actors.system.corrections import CorrectionMethods
 from actors.system.operations import OperationMethods
@@ -54,6 +55,7 @@ class System(
     ProcessManagerMethods,
     OperationMethods,
     CorrectionMethods,
+    BackupMethods,
     BlockingCloseable,
 ):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""

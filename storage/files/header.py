@@ -47,12 +47,21 @@ HEADER_KEY = b"header"
 
 
 class Header(NamedTuple):
-    """What a store says about itself. `kind` is "log" or "replica"; `history_id` is that of its history."""
+    """What a store says about itself. `kind` is "log" or "replica"; `history_id` is that of its history.
+
+    `first_id` is that of the history that a restored log continues, empty for its own.
+    """
 
     kind: str
     history_id: str
     created: datetime
     format: int = FORMAT_VERSION
+    first_id: str = ""
+
+    @property
+    def first_history_id(self) -> str:
+        """The id with which the history began: that of the log of which the first backup was made."""
+        return self.first_id or self.history_id
 
     @classmethod
     def new(cls, kind: str, history_id: str | None = None) -> Header:
@@ -68,6 +77,8 @@ def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: He
         "history_id": header.history_id,
         "created": header.created.isoformat(),
     }
+    if header.first_id:
+        fields["first_id"] = header.first_id
     if header.format >= CHECKED_FORMAT:
         fields["check"] = _check(fields)
     transaction.put(HEADER_KEY, msgpack.packb(fields), db=meta)
@@ -75,7 +86,8 @@ def write_header(transaction: lmdb.Transaction, meta: lmdb._Database, header: He
 
 def _check(fields: dict[str, object]) -> int:
     """The checksum of a header's other fields."""
-    return crc32(msgpack.packb([fields[name] for name in _CHECKED]))
+    names = (*_CHECKED, "first_id") if "first_id" in fields else _CHECKED
+    return crc32(msgpack.packb([fields[name] for name in names]))
 
 
 def check_length(environment: lmdb.Environment) -> None:
@@ -134,8 +146,8 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
             if version >= CHECKED_FORMAT and fields["check"] != _check(fields):
                 raise ValueError("its checksum is wrong")
             created = datetime.fromisoformat(fields["created"])
-            header = Header(stored_kind, fields["history_id"], created, version)
-            if not isinstance(header.history_id, str):
+            header = Header(stored_kind, fields["history_id"], created, version, fields.get("first_id", ""))
+            if not (isinstance(header.history_id, str) and isinstance(header.first_id, str)):
                 raise TypeError(f"a history {header.history_id!r}")
     except DamagedStore as error:
         raise _no_header(path, error.__cause__) from error

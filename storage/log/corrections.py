@@ -32,11 +32,16 @@ __all__ = [
     "OperationDigest",
     "before_entries",
     "corrected_events",
+    "corrected_positions",
     "correction_numbers",
     "corrections",
     "first_bytes",
     "last_of_model",
+    "models_of",
+    "operation_key",
     "operation_record",
+    "put_changes",
+    "put_operation",
     "read_correction",
     "write_correction",
 ]
@@ -138,6 +143,44 @@ def write_correction(
     return number, record
 
 
+def put_changes(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    number: int,
+    changes: Sequence[ChangedEvent],
+) -> None:
+    """Change stored events as a correction of another store did. Raises DamagedStore where they differ."""
+    database, events = databases[CORRECTIONS], databases["events"]
+    for position, before, after in changes:
+        at = U64.pack(position)
+        stored = transaction.get(at, db=events)
+        opened = None if stored is None else opened_event(position, stored)
+        if opened is None or opened[0] != before:
+            raise DamagedStore(
+                f"correction {number} changes the event at position {position}, which is not what it was "
+                f"before it in {records.what}"
+            )
+        _put(transaction, database, _BEFORE + U64.pack(number) + at, before)
+        if transaction.get(_POSITION + at, db=database) is None:
+            _put(transaction, database, _POSITION + at, U64.pack(number))
+        transaction.put(at, resealed_event(position, after, opened[1]), db=events)
+
+
+def put_operation(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    number: int,
+    operation: bytes,
+    models: Sequence[bytes],
+) -> None:
+    """Put the record of a correction, in stored bytes, with the models that it concerns."""
+    database = databases[CORRECTIONS]
+    transaction.put(operation_key(number), operation, db=database)
+    for model in models:
+        _put(transaction, database, _MODEL + model, U64.pack(number))
+
+
 def _put(transaction: lmdb.Transaction[bytes], database: lmdb._Database, key: bytes, value: bytes) -> None:
     transaction.put(key, sealed_record(CORRECTIONS, key, value), db=database)
 
@@ -170,6 +213,43 @@ def last_number(transaction: lmdb.Transaction[bytes], databases: Databases) -> i
         return U64.unpack(key[1:])[0] if more and key[:1] == _OPERATION and len(key) == 9 else 0
 
 
+def operation_key(number: int) -> bytes:
+    """The key of the record of a correction."""
+    return _OPERATION + U64.pack(number)
+
+
+def models_of(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, number: int
+) -> list[bytes]:
+    """The names of the models of which a correction was the last. Raises DamagedStore."""
+    found = []
+    with transaction.cursor(databases[CORRECTIONS]) as cursor:
+        more = cursor.set_range(_MODEL)
+        while more and (key := cursor.key()).startswith(_MODEL):
+            if U64.unpack(records.record(CORRECTIONS, key, cursor.value()))[0] == number:
+                found.append(key[len(_MODEL) :])
+            more = cursor.next()
+    return found
+
+
+def corrected_positions(
+    transaction: lmdb.Transaction[bytes], databases: Databases, first: int, last: int
+) -> list[int]:
+    """The positions from `first` to `last` of events that were corrected."""
+    if CORRECTIONS not in databases:
+        return []
+    found: list[int] = []
+    with transaction.cursor(databases[CORRECTIONS]) as cursor:
+        more = cursor.set_range(_POSITION + U64.pack(first))
+        while more and (key := cursor.key()).startswith(_POSITION):
+            position = U64.unpack(key[1:])[0]
+            if position > last:
+                break
+            found.append(position)
+            more = cursor.next()
+    return found
+
+
 def correction_numbers(transaction: lmdb.Transaction[bytes], databases: Databases) -> range:
     """The numbers of all corrections."""
     return range(1, last_number(transaction, databases) + 1)
@@ -179,7 +259,7 @@ def operation_record(
     transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, number: int
 ) -> bytes:
     """The record of a correction. Raises DamagedStore."""
-    return _record(transaction, databases, records, _OPERATION + U64.pack(number), f"correction {number}")
+    return _record(transaction, databases, records, operation_key(number), f"correction {number}")
 
 
 def before_entries(

@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -142,11 +141,6 @@ class EventLog(LogReader):
             if isinstance(error, OSError):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise
-
-    @property
-    def created(self) -> datetime:
-        """When the log was created, in UTC."""
-        return self._header.created
 
     # -- writing ---------------------------------------------------------------------------------------------
     def encode_event(self, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:

@@ -13,7 +13,6 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -109,11 +108,6 @@ class LogFollower(LogReader):
             if isinstance(error, OSError):
                 raise from_system(error, f"{path} cannot be opened", path) from error
             raise
-
-    @property
-    def created(self) -> datetime:
-        """When the log was created, in UTC."""
-        return self._header.created
 
     def advance_to_end(self) -> list[tuple[bytes, bytes]]:
         """Show all events that are in the file, up to the new `head`; return the notes of the same commit.

@@ -196,7 +196,7 @@ class LogReader(EventReads):
             )
         head = self._head
         with self._reading() as transaction:
-            digest = chain_end(transaction, self._databases, self.history_id, head, self._records)
+            digest = chain_end(transaction, self._databases, self.first_history_id, head, self._records)
         return head, digest.hex()
 
     def verify(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lmdb
 
@@ -31,6 +32,14 @@ from storage.tables.schema import ModelSchema
 
 READ_BYTES = 64 << 20
 """How many bytes one call copies at most, not counting its last event."""
+
+
+class LogTransaction(NamedTuple):
+    """A read transaction of a log, its databases by name, and how its records are read."""
+
+    transaction: lmdb.Transaction[bytes]
+    databases: dict[str, lmdb._Database]
+    records: RecordFormat
 
 
 class OpenLog:
@@ -71,6 +80,20 @@ class OpenLog:
     def history_id(self) -> str:
         """The identity of this log's history, 32 hexadecimal digits."""
         return self._header.history_id
+
+    @property
+    def first_history_id(self) -> str:
+        """The id with which the history began: another one if the log was restored from a backup.
+
+        The chain begins with it, and the keys of what is sent outside are made of it, so that what was done
+        once keeps its key.
+        """
+        return self._header.first_history_id
+
+    @property
+    def created(self) -> datetime:
+        """When the log was created, in UTC."""
+        return self._header.created
 
     def moved(self) -> bool:
         """Whether the log's directory, or one above it, was moved or renamed since it was opened.
@@ -154,7 +177,7 @@ class OpenLog:
         """Read from this environment from now on; if that is not possible, it is closed."""
         try:
             self._databases, self._head, self._tail, digest = open_databases(
-                environment, self.history_id, self._records
+                environment, self.first_history_id, self._records
             )
             self._chain_end = self._head, digest
             if self._check is not None:
@@ -185,6 +208,12 @@ class OpenLog:
         if self._environment is None:
             raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
         return self._environment
+
+    @contextmanager
+    def transaction(self) -> Iterator[LogTransaction]:
+        """A short read transaction, for other parts of the storage. Raises StoreClosed, StorageError."""
+        with self._reading() as transaction:
+            yield LogTransaction(transaction, self._databases, self._records)
 
     @contextmanager
     def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:

@@ -134,7 +134,7 @@ class _Copying:
         self._header = header
         self._said = said
         self._done = self._total = 0
-        self._chain = first_link(header.history_id)
+        self._chain = first_link(header.first_history_id)
 
     def run(self) -> int:
         """Copy everything; returns the number of records."""

@@ -138,7 +138,7 @@ class _Verification:
         self._progress = progress
         self._check = LogCheck(header.format)
         self._corrections = CorrectionCheck(transaction, databases, records, self._find)
-        self._chain = first_link(header.history_id)
+        self._chain = first_link(header.first_history_id)
         self._met_wanted = False
         self._indexed = 0
         self._counts: Counter[str] = Counter()

@@ -41,7 +41,7 @@ class Memory(dict[bytes, bytes]):
         self.submitted: list[str] = []
         self.now = WHEN_US
 
-    history_id = "history"
+    first_history_id = "history"
 
     def note(self, key: bytes) -> bytes | None:
         return self.get(key)

@@ -1,0 +1,1 @@
+"""Backups of stores: what of a backup a restored store takes over, and that it does not act on the world."""

@@ -1,0 +1,100 @@
+"""`onewriter backup STORE TARGET`: backs a store up, also while another process writes. Main thread."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.errors import CommandLineError, describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.json_values import json_line
+from actors.cli.progress_lines import ProgressLines
+from actors.cli.store_directory import require_store
+from storage import Backup, Codec, InvalidBackup, OnewriterError
+from storage.backup.take_backup import take_backup
+from storage.files.page_check import DEFAULT_VERIFY_BYTES
+from storage.log.log_follower import LogFollower
+
+__all__ = ["main"]
+
+EXAMPLES = (
+    ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
+    ("{program} backup shop /mnt/backups/shop", "all of it, the first time; later what was added"),
+    ("{program} backup shop /mnt/backups/shop --full --json", "all of it again, once a week"),
+    ("{program} restore /mnt/backups/shop shop-again", "a new store of the newest backup"),
+)
+EXIT_CODES = {
+    "0": "the backup is complete, verified and on disk",
+    "1": "it failed, such as on a full disk or for damage; standard error has the reason; those before stay",
+    "2": "the call was wrong, there is no such store, or TARGET holds something else",
+    "130": "interrupted; there is no new backup, and those before stay",
+}
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Back a store up and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "backup",
+        "Back a store up to a folder: the log at the end of one commit, with the schema, corrections, and "
+        "what consumers and process managers have done. The first backup in a folder is full, and later ones "
+        "have what was added since. All of it is verified as it is written: checksums, and the chain over "
+        "the commits. The store may be in use: it is read, and never opened for writing.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    parser.add_argument("store", metavar="STORE", help="the store's directory")
+    parser.add_argument("target", metavar="TARGET", help="the folder of the store's backups; made if missing")
+    parser.add_argument("--full", action="store_true", help="all of it, whatever the folder has")
+    parser.add_argument(
+        "--max-bytes-per-second",
+        type=_rate,
+        metavar="N",
+        help="write no faster, such as 16e6, for the sake of others that use the disk (default: no limit)",
+    )
+    parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
+    options = parser.parse_args(arguments)
+    progress = ProgressLines("backed up", options.json)
+    try:
+        require_store(options.store)
+        with LogFollower.open(options.store, Codec(), verify_bytes=DEFAULT_VERIFY_BYTES) as log:
+            backup = take_backup(
+                log,
+                options.target,
+                full=options.full,
+                max_bytes_per_second=options.max_bytes_per_second,
+                progress=progress,
+            )
+    except (CommandLineError, InvalidBackup) as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
+    except (OnewriterError, ValueError) as error:
+        print(describe(error), file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"interrupted; {options.target} is as it was before", file=sys.stderr)
+        return INTERRUPTED
+    _report(backup, options.json)
+    return DONE
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return rate
+
+
+def _report(backup: Backup, as_json: bool) -> None:
+    if as_json:
+        print(json_line({"backup": backup}), flush=True)
+        return
+    kind = "full" if backup.full else f"what was added after position {backup.first - 1:,}"
+    print(
+        f"{backup.file}: {kind}; {backup.events:,} events up to position {backup.position:,}, "
+        f"{backup.commands:,} commands beside them, {backup.notes:,} notes, {backup.bytes:,} bytes in "
+        f"{backup.seconds:.1f} s; chain {backup.position}:{backup.chain}",
+        flush=True,
+    )

@@ -1,0 +1,126 @@
+"""`onewriter restore BACKUP STORE`: makes a new store of a backup. Main thread."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+from actors.backup.restore import restore
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.errors import describe
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.json_values import json_line
+from actors.cli.progress_lines import ProgressLines
+from storage import NotAStore, OnewriterError, Restored
+
+__all__ = ["main", "moment", "whole"]
+
+EXAMPLES = (
+    ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
+    ("{program} backup shop backups", "back it up"),
+    ("{program} restore backups shop-again", "a new store of the newest backup"),
+    ("{program} restore backups shop-before --position 700 --json", "as it was at a position"),
+    ("{program} restore backups shop-noon --at 2026-12-01T12:00:00Z", "as it was at a moment"),
+    ("{program} adopt shop-again", "from now on it acts on the world"),
+)
+EXIT_CODES = {
+    "0": "the new store is complete, verified and on disk",
+    "1": "it failed: damage, a point that is not in the backup, a full disk; there is no new store",
+    "2": "the call was wrong, or something is at STORE already",
+    "130": "interrupted; there is no new store",
+}
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Restore a backup and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "restore",
+        "Make a new store of a folder of backups, or of the file of a full one: as of the newest backup, or "
+        "as it was at a position or a moment. It is verified while it is made, and read back. It has a "
+        "history of its own, and does not act on the world until it is adopted: no process manager runs and "
+        "no consumer delivers.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    parser.add_argument("backup", metavar="BACKUP", help="a folder of backups, or a file of a full one")
+    parser.add_argument("store", metavar="STORE", help="the directory of the new store; there is none yet")
+    points = parser.add_mutually_exclusive_group()
+    points.add_argument(
+        "--position", type=whole, metavar="N", help="up to the last commit that ends there or before"
+    )
+    points.add_argument(
+        "--at", type=moment, metavar="TIME", help="up to the first commit that is later; ISO 8601 with a zone"
+    )
+    parser.add_argument(
+        "--no-verify", action="store_true", help="do not read the new store back; checksums are checked"
+    )
+    parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
+    options = parser.parse_args(arguments)
+    progress = ProgressLines("restored", options.json)
+    try:
+        done = restore(
+            options.backup,
+            options.store,
+            position=options.position,
+            at=options.at,
+            verify=not options.no_verify,
+            progress=progress,
+        )
+    except NotAStore as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
+    except (OnewriterError, ValueError) as error:
+        print(describe(error), file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted; there is no new store", file=sys.stderr)
+        return INTERRUPTED
+    _report(done, program, options.json)
+    return DONE
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on, as the `type` of an argument."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {number}")
+    return number
+
+
+def moment(text: str) -> datetime:
+    """A time with a zone, as the `type` of an argument."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-12-01T12:00:00Z") from None
+    if time.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; for UTC append a Z")
+    return time
+
+
+def _report(done: Restored, program: str, as_json: bool) -> None:
+    if as_json:
+        print(json_line({"restored": done}), flush=True)
+        return
+    print(
+        f"{done.path} ends at position {done.position:,}, of {done.time:%Y-%m-%d %H:%M:%S} UTC; restored of "
+        f"{done.files:,} {'file' if done.files == 1 else 'files'} in {done.seconds:.1f} s; chain "
+        f"{done.position}:{done.chain}",
+        flush=True,
+    )
+    if done.notes_position is None:
+        print(
+            "no backup was made up to there: consumers and process managers have done nothing, and would "
+            "begin again",
+            flush=True,
+        )
+    elif done.notes_position < done.position:
+        print(
+            f"what consumers and process managers have done is known up to position {done.notes_position:,}, "
+            "where the last backup before ended",
+            flush=True,
+        )
+    print(f"it does not act on the world until you run: {program} adopt {done.path}", flush=True)

@@ -1,0 +1,45 @@
+"""Backing up an open `System`. Callers' threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from actors.kernel.actor import refuse_in_actor
+from actors.system.base import SystemBase
+from storage.backup.take_backup import Backup, take_backup
+
+__all__ = ["BACKUP_RATE", "BackupMethods"]
+
+BACKUP_RATE = 16 << 20
+"""Bytes a second up to which commands and queries hardly notice a backup in their process."""
+
+
+class BackupMethods(SystemBase):
+    """Backups."""
+
+    def backup(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        full: bool = False,
+        max_bytes_per_second: float | None = BACKUP_RATE,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Backup:
+        """Back the store up to the folder `target`, while it is in use; returns once it is on disk.
+
+        It is the log with all notes at the end of one commit, verified as it is written: checksums and
+        chain. The first one is full. Later ones in the same folder continue the newest, unless that is of
+        another history, or `full` is true. Without `max_bytes_per_second` it takes whatever time of the
+        process it can get. `progress` is called with the position that is reached, and the last one. Any
+        thread; a system that was opened for reading makes backups, too.
+
+        Raises InvalidBackup if the folder holds something else, StoreLocked if another backup into it is
+        running, DamagedStore for damage in the log, StoreFull, StorageError, WrongThread, TypeError,
+        ValueError. What was in the folder stays as it is.
+        """
+        parts = self._running()
+        refuse_in_actor("backup", parts.progress)
+        return take_backup(
+            parts.log, target, full=full, max_bytes_per_second=max_bytes_per_second, progress=progress
+        )

@@ -1,0 +1,121 @@
+"""A folder of backups: full ones, each with the increments that continue it. Any thread, one at a time.
+
+The files are numbered. An increment continues the file before it. So whatever comes before a full backup may
+be deleted by hand, and nothing between a full one and its last increment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.backup.backup_file import PARTIAL
+from storage.backup.segment_reader import Segment, open_segment
+from storage.errors import InvalidBackup, StorageError
+from storage.files.arguments import resolved_path
+from storage.files.environment import make_directory
+from storage.files.error_translation import from_system
+from storage.files.store_lock import LOCK_FILE, StoreLock
+
+__all__ = ["BackupSet", "is_backup"]
+
+_NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
+
+
+def is_backup(path: Path) -> bool:
+    """Whether a path is a file of a backup, or a folder with some, as far as names tell."""
+    try:
+        if path.is_dir():
+            return any(_NAME.fullmatch(name) for name in os.listdir(path))
+        return _NAME.fullmatch(path.name) is not None
+    except OSError:
+        return False
+
+
+class BackupSet:
+    """The folder at `path`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Touches nothing. Raises StorageError for an impossible path."""
+        self.path = resolved_path(path)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make the folder if it is missing, and keep others from writing to it during the block.
+
+        What a killed backup left is removed. Raises InvalidBackup if it holds something else, StoreLocked,
+        StoreFull, StorageError.
+        """
+        self._refuse_foreign()
+        make_directory(self.path)
+        with StoreLock(self.path) as lock:
+            lock.sign()
+            for name in self._names():
+                if name.endswith(PARTIAL):
+                    (self.path / name).unlink(missing_ok=True)
+            yield
+
+    def files(self) -> list[Path]:
+        """The complete files, the oldest first. Raises StorageError."""
+        return [self.path / name for name in sorted(self._names()) if _NAME.fullmatch(name)]
+
+    def newest(self) -> Segment | None:
+        """The newest file; None if there is none, or it can't be read."""
+        files = self.files()
+        try:
+            return open_segment(files[-1]) if files else None
+        except InvalidBackup:
+            return None
+
+    def next_path(self, *, full: bool) -> Path:
+        """Where the next file goes."""
+        files = self.files()
+        number = int(files[-1].name[:8]) + 1 if files else 1
+        return self.path / f"{number:08d}-{'full' if full else 'increment'}.backup"
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.path)
+        except OSError as error:
+            raise from_system(error, f"the backups in {self.path} cannot be read", self.path) from error
+
+    def _refuse_foreign(self) -> None:
+        try:
+            names = set(os.listdir(self.path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise from_system(error, f"{self.path} cannot be a folder of backups", self.path) from error
+        foreign = sorted(
+            name for name in names - {LOCK_FILE} if not _NAME.fullmatch(name.removesuffix(PARTIAL))
+        )
+        if foreign:
+            more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+            raise InvalidBackup(
+                f"{self.path} is no folder of backups: it holds {foreign[0]!r}{more}; choose an empty one, "
+                "or one that does not exist yet"
+            )
+
+
+def segments_of(path: Path) -> list[Segment]:
+    """The segments at a path, a file or a folder of them, the oldest first.
+
+    Raises InvalidBackup if there is none, or one can't be read, NewerFormat, StorageError.
+    """
+    if not path.exists():
+        raise InvalidBackup(f"there is no backup at {path}; check the path")
+    files = BackupSet(path).files() if path.is_dir() else [path]
+    if not files:
+        raise InvalidBackup(f"{path} holds no backup; give the folder that `onewriter backup` was given")
+    return [open_segment(file) for file in files]
+
+
+def require_distinct(target: Path, store: Path) -> None:
+    """Raise StorageError for a folder of backups inside a store, or above it."""
+    if target == store or store in target.parents:
+        raise StorageError(
+            f"{target} is in the store {store} itself; choose a folder elsewhere, best on another disk"
+        )

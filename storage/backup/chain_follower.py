@@ -1,0 +1,155 @@
+"""Follows the chain over stored events and links, as they come, and checks every CRC and digest. Pure.
+
+One thread. The same code checks what a backup writes, and what is read from one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Sequence
+from hashlib import sha256
+
+import msgpack
+
+from storage.backup.segment_format import LinkRecord, Point
+from storage.errors import DamagedStore
+from storage.log.checksums import (
+    CRC_BYTES,
+    DIGEST_BYTES,
+    EVENT,
+    LAST_EVENT,
+    command_link,
+    correction_link,
+    opened_record,
+)
+from storage.log.corrections import CORRECTIONS, operation_key
+from storage.log.event_group import checked_groups
+from storage.log.records import U64
+
+__all__ = ["ChainFollower", "correction_time", "link_fields"]
+
+_EMPTY = sha256()
+_DIGEST = slice(-DIGEST_BYTES - CRC_BYTES, -CRC_BYTES)
+
+
+def link_fields(link: LinkRecord) -> tuple[bytes, list[bytes], int]:
+    """Digest, ids of commands and number of the correction in a link. Raises DamagedStore."""
+    stored = opened_record("chain", link.key, link.link)
+    if stored is None:
+        raise DamagedStore(f"the link of the chain {link.key.hex()} is damaged: its checksum is wrong")
+    digest, ids, *correction = msgpack.unpackb(stored)
+    return digest, ids, correction[0] if correction else 0
+
+
+def correction_time(operation: bytes, number: int) -> int:
+    """When a correction was made, in microseconds since 1970, by its record. Raises DamagedStore."""
+    record = opened_record(CORRECTIONS, operation_key(number), operation)
+    if record is None:
+        raise DamagedStore(f"the record of correction {number} is damaged: its checksum is wrong")
+    return int(msgpack.unpackb(record)[2])
+
+
+class ChainFollower:
+    """At `point`, where the last commit ended that it has followed. Errors call the source `what`."""
+
+    def __init__(self, point: Point, what: str) -> None:
+        self.point = point
+        self._what = what
+        self._links: deque[LinkRecord] = deque()
+
+    def links(self, links: Sequence[LinkRecord]) -> None:
+        """Follow links, each where the log ended when it was made: now, or among the next events.
+
+        Raises DamagedStore.
+        """
+        self._links.extend(links)
+        self._meet(self.point.position)
+
+    def events(self, first: int, values: Sequence[bytes]) -> None:
+        """Follow the commits of the next stored events; the last one is the end of a commit.
+
+        Raises DamagedStore.
+        """
+        if first != self.point.position + 1:
+            raise DamagedStore(
+                f"{self._what} goes on with position {first} after position {self.point.position}"
+            )
+        commit = _EMPTY.copy()
+        commit.update(self.point.digest + b"events")
+        position = first - 1
+        ended = True
+        for group in checked_groups(first, values, sys.maxsize, self._damaged):
+            own, checks = group.own(), group.checks
+            if checks == EVENT:
+                commit.update(b"".join(own))
+                position = group.last
+                ended = False
+                continue
+            each = (LAST_EVENT,) * len(own) if isinstance(checks, int) else checks
+            for value, record, check in zip(group.values, own, each, strict=True):
+                position += 1
+                if check == EVENT:
+                    commit.update(record)
+                    ended = False
+                    continue
+                commit.update(record + position.to_bytes(8))
+                digest = commit.digest()
+                if digest != value[_DIGEST]:
+                    raise self._broken(position)
+                self.point = self.point._replace(position=position, digest=digest)
+                if self._links:
+                    self._meet(position)
+                commit = _EMPTY.copy()
+                commit.update(self.point.digest + b"events")
+                ended = True
+        if not ended:
+            raise DamagedStore(f"{self._what} has the beginning of a commit at position {position} alone")
+
+    def end(self) -> Point:
+        """The point that is reached. Raises DamagedStore if a link was left over."""
+        if self._links:
+            position = U64.unpack(self._links[0].key[:8])[0]
+            raise DamagedStore(
+                f"{self._what} has a link of the chain at position {position}, and ends at "
+                f"{self.point.position}"
+            )
+        return self.point
+
+    def _meet(self, position: int) -> None:
+        while self._links and U64.unpack(self._links[0].key[:8])[0] <= position:
+            link = self._links.popleft()
+            digest, ids, number = link_fields(link)
+            if U64.unpack(link.key[:8])[0] != position or self._digest(link, ids, number) != digest:
+                raise self._broken(position)
+            corrections = number or self.point.corrections
+            self.point = Point(position, digest, link.key, corrections)
+
+    def _digest(self, link: LinkRecord, ids: list[bytes], number: int) -> bytes:
+        before, position = self.point.digest, self.point.position
+        if number:
+            record = opened_record(CORRECTIONS, operation_key(number), link.operation)
+            if record is None or number != self.point.corrections + 1:
+                return b""
+            return correction_link(before, position, number, record)
+        records = []
+        for command_id, stored in link.commands:
+            record = opened_record("commands", command_id, stored)
+            if record is None:
+                return b""
+            records.append((command_id, record))
+        return command_link(before, position, records) if [key for key, _ in records] == ids else b""
+
+    def _damaged(self, position: int) -> DamagedStore:
+        error = DamagedStore(
+            f"the event at position {position} of {self._what} is not what was written there: its checksum "
+            "is wrong"
+        )
+        error.position = position
+        return error
+
+    def _broken(self, position: int) -> DamagedStore:
+        return DamagedStore(
+            f"what was committed up to position {position} of {self._what} is not what the chain says: it, "
+            "or something before it, was changed, removed or inserted"
+        )

@@ -1,0 +1,207 @@
+"""Reads a log as the parts of a segment: events, links of the chain, corrections and notes.
+
+Within the transaction of the caller; any thread. Events are given as they were committed, even where they
+were corrected since: then later transactions can't contradict earlier ones. Only notes and what was linked
+after the last event depend on when they are read, so these are read at the end, in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from itertools import islice
+from typing import NamedTuple
+from zlib import crc32
+
+from storage.backup.chain_follower import link_fields
+from storage.backup.segment_format import LinkRecord, Point
+from storage.errors import DamagedStore
+from storage.log.chain import CHAIN
+from storage.log.checksums import LAST_EVENT, first_link, opened_event, resealed_event
+from storage.log.corrections import (
+    CORRECTIONS,
+    ChangedEvent,
+    corrected_events,
+    corrected_positions,
+    first_bytes,
+    models_of,
+    operation_key,
+)
+from storage.log.open_log import LogTransaction
+from storage.log.records import U64, envelope_of
+
+__all__ = [
+    "Stretch",
+    "changes_of",
+    "is_on_chain",
+    "last_position",
+    "notes_digest",
+    "read_links",
+    "read_stretch",
+    "stored_notes",
+    "time_of_event",
+]
+
+CHANGES = 1_000
+"""Events of a correction that are read together."""
+
+
+class Stretch(NamedTuple):
+    """Links of the chain, and the stored events from `first` on that follow the first of them."""
+
+    links: list[LinkRecord]
+    first: int
+    values: list[bytes]
+
+
+def last_position(log: LogTransaction) -> int:
+    """The position of the last event, 0 for none."""
+    with log.transaction.cursor(log.databases["events"]) as cursor:
+        return int(U64.unpack(cursor.key())[0]) if cursor.last() else 0
+
+
+def is_on_chain(log: LogTransaction, point: Point, first_history_id: str) -> bool:
+    """Whether the log's chain has this point: then the log up to there is still the same."""
+    if point.link and U64.unpack(point.link[:8])[0] == point.position:
+        stored = log.transaction.get(point.link, db=log.databases[CHAIN])
+        link = None if stored is None else LinkRecord(point.link, stored, [], b"", [])
+        return link is not None and link_fields(link)[0] == point.digest
+    if point.position == 0:
+        return first_link(first_history_id) == point.digest
+    stored = log.transaction.get(U64.pack(point.position), db=log.databases["events"])
+    opened = None if stored is None else opened_event(point.position, stored)
+    return opened is not None and opened[1] == point.digest
+
+
+def read_stretch(log: LogTransaction, point: Point, events: int) -> Stretch:
+    """About `events` of the next events after a point, up to the end of a commit; none if it is the last.
+
+    Links of the chain after these events are not read, so a later call of `read_links` finds all of them.
+    Raises DamagedStore.
+    """
+    first = point.position + 1
+    values: list[bytes] = []
+    with log.transaction.cursor(log.databases["events"]) as cursor:
+        if cursor.set_range(U64.pack(first)):
+            following = cursor.iternext()
+            while not values:
+                values = _up_to_end(log, first, list(islice(following, events)), following)
+    last = point.position + len(values)
+    links = read_links(log, point.link, last - 1 if values else last)
+    for link in links:
+        at = U64.unpack(link.key[:8])[0]
+        if link.operation and at > point.position:
+            # A correction changes events before it, which come first.
+            values = values[: at - point.position]
+            links = [one for one in links if U64.unpack(one.key[:8])[0] < at]
+            break
+    return Stretch(links, first, _originals(log, first, values))
+
+
+def _up_to_end(
+    log: LogTransaction,
+    first: int,
+    items: list[tuple[bytes, bytes]],
+    following: Iterator[tuple[bytes, bytes]],
+) -> list[bytes]:
+    """The stored events of these items up to the end of the last commit; more are read if none ends there."""
+    position = first + len(items) - 1
+    if not items or items[-1][0] != U64.pack(position):
+        missing = next(
+            (first + index for index, (key, _) in enumerate(items) if key != U64.pack(first + index)), first
+        )
+        raise DamagedStore(
+            f"position {missing} is missing from {log.records.what}: no backup can be made of it; restore one"
+        )
+    values = [value for _, value in items]
+    for index in range(len(values) - 1, -1, -1):
+        if crc32(values[index], first + index) == LAST_EVENT:
+            return values[: index + 1]
+    for key, value in following:
+        position += 1
+        if key != U64.pack(position):
+            break
+        values.append(value)
+        if crc32(value, position) == LAST_EVENT:
+            return values
+    # Damage hides where the commit ends; whoever follows the chain finds which event it is.
+    return values
+
+
+def _originals(log: LogTransaction, first: int, values: list[bytes]) -> list[bytes]:
+    """The events as they were committed."""
+    for position in corrected_positions(log.transaction, log.databases, first, first + len(values) - 1):
+        opened = opened_event(position, values[position - first])
+        if opened is None:
+            raise log.records.damaged_event(position)
+        original = first_bytes(log.transaction, log.databases, log.records, position) or opened[0]
+        values[position - first] = resealed_event(position, original, opened[1])
+    return values
+
+
+def read_links(log: LogTransaction, after: bytes, last: int) -> list[LinkRecord]:
+    """The links of the chain with keys after `after`, made when the log ended at `last` or before.
+
+    Raises DamagedStore.
+    """
+    found: list[LinkRecord] = []
+    with log.transaction.cursor(log.databases[CHAIN]) as cursor:
+        more = cursor.set_range(after) if after else cursor.first()
+        if more and cursor.key() == after:
+            more = cursor.next()
+        while more:
+            key, stored = cursor.item()
+            if U64.unpack(key[:8])[0] > last:
+                break
+            found.append(_link(log, key, stored))
+            more = cursor.next()
+    return found
+
+
+def _link(log: LogTransaction, key: bytes, stored: bytes) -> LinkRecord:
+    link = LinkRecord(key, stored, [], b"", [])
+    _, ids, number = link_fields(link)
+    get, databases = log.transaction.get, log.databases
+    if number:
+        operation = get(operation_key(number), db=databases[CORRECTIONS])
+        if operation is None:
+            raise DamagedStore(f"the record of correction {number} is missing from {log.records.what}")
+        models = models_of(log.transaction, databases, log.records, number)
+        return link._replace(operation=operation, models=models)
+    for command_id in ids:
+        record = get(command_id, db=databases["commands"])
+        if record is None:
+            raise DamagedStore(f"the record of command {command_id!r} is missing from {log.records.what}")
+        link.commands.append((command_id, record))
+    return link
+
+
+def changes_of(log: LogTransaction, number: int) -> Iterator[ChangedEvent]:
+    """The events of a correction, before and after it. Raises DamagedStore."""
+    after = 0
+    while found := corrected_events(log.transaction, log.databases, log.records, number, after, CHANGES):
+        yield from found
+        after = found[-1].position
+
+
+def stored_notes(log: LogTransaction) -> Iterator[tuple[bytes, bytes]]:
+    """All notes, in stored bytes. Raises DamagedStore."""
+    with log.transaction.cursor(log.databases["notes"]) as cursor:
+        for key, stored in cursor:
+            log.records.record("notes", key, stored)
+            yield key, stored
+
+
+def notes_digest(log: LogTransaction) -> tuple[bytes, int]:
+    """A digest of all notes, and how many they are. Raises DamagedStore."""
+    sum, count = blake2b(digest_size=16), 0
+    for key, stored in stored_notes(log):
+        sum.update(b"%d %d " % (len(key), len(stored)) + key + stored)
+        count += 1
+    return sum.digest(), count
+
+
+def time_of_event(log: LogTransaction, position: int) -> int:
+    """The time of an event in microseconds since 1970, 0 if there is none. Raises DamagedStore."""
+    stored = log.transaction.get(U64.pack(position), db=log.databases["events"])
+    return 0 if stored is None else int(envelope_of(log.records.event(position, stored))[4])

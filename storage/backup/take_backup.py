@@ -1,0 +1,235 @@
+"""Takes a backup of a log, while others write to it. The caller's thread.
+
+Events are read in short transactions, so no page is kept from being used again for long. The last of them
+reads what is left, with the notes: the backup is that of one commit. Everything is verified as it is written.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from storage.backup.backup_file import BackupFile
+from storage.backup.backup_set import BackupSet, require_distinct
+from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
+from storage.backup.pace import Pace, checked_rate
+from storage.backup.segment_format import LinkRecord, Point, SegmentEnd, SegmentHeader
+from storage.backup.segment_reader import Segment
+from storage.backup.segment_source import (
+    changes_of,
+    is_on_chain,
+    last_position,
+    notes_digest,
+    read_links,
+    read_stretch,
+    stored_notes,
+    time_of_event,
+)
+from storage.backup.segment_writer import SegmentWriter
+from storage.errors import StorageError
+from storage.log.checksums import first_link
+from storage.log.log_reader import LogReader
+from storage.log.open_log import LogTransaction
+
+__all__ = ["Backup", "take_backup"]
+
+STRETCH = 1_000
+"""Events that are read in one transaction."""
+LEFT = 10_000
+"""So many events may be left for the last transaction, which is read without pauses."""
+ROUNDS = 8
+"""After so many looks for new events whatever is left is read in the last transaction."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that is complete: a file, with the log from position `first` to `position`.
+
+    `full` says that it needs no other file. `time` is that of the last event, and `chain` the digest of the
+    chain there; `bytes` is the size of the file. `commands` are records that are in no event.
+    """
+
+    file: str
+    full: bool
+    first: int
+    position: int
+    time: datetime
+    chain: str
+    events: int
+    commands: int
+    notes: int
+    bytes: int
+    seconds: float
+
+
+def take_backup(
+    log: LogReader,
+    target: str | os.PathLike[str],
+    *,
+    full: bool = False,
+    max_bytes_per_second: float | None = None,
+    progress: Progress | None = None,
+) -> Backup:
+    """Add a backup of a log to the folder `target`: an increment, or a full one with `full`.
+
+    It is a full one, too, if the newest in the folder is not of this log as it is now. `progress` is called
+    with the position that is reached, and the last one. On return the file is on disk.
+
+    Raises InvalidBackup for a folder of something else, StoreLocked if another backup into it is running,
+    DamagedStore for damage in the log, StoreFull, StorageError, ValueError. The file is then not there, and
+    the others are as before.
+    """
+    rate = checked_rate(max_bytes_per_second)
+    backups = BackupSet(target)
+    require_distinct(backups.path, log.path)
+    with backups.writing():
+        base = None if full else backups.newest()
+        file = None
+        try:
+            with log.transaction() as transaction:
+                _require_chain(transaction)
+                if base is not None and not _continues(log, transaction, base):
+                    base = None
+            file = BackupFile(backups.next_path(full=base is None))
+            backup = _Taking(log, base, file, Pace(rate), progress).run()
+            file.publish()
+            return backup
+        except BaseException:
+            if file is not None:
+                file.discard()
+            raise
+
+
+def _require_chain(log: LogTransaction) -> None:
+    if not log.records.checked:
+        raise StorageError(
+            f"{log.records.what} has an older format, without checksums: open it for writing once, then back "
+            "it up"
+        )
+
+
+def _continues(log: LogReader, transaction: LogTransaction, base: Segment) -> bool:
+    return base.header.history_id == log.history_id and is_on_chain(
+        transaction, base.end.point, log.first_history_id
+    )
+
+
+class _Taking:
+    """One backup."""
+
+    def __init__(
+        self,
+        log: LogReader,
+        base: Segment | None,
+        file: BackupFile,
+        pace: Pace,
+        progress: Progress | None,
+    ) -> None:
+        self._log = log
+        self._file = file
+        self._pace = pace
+        self._progress = progress
+        self._began = time.monotonic()
+        begun = datetime.now(UTC)
+        if base is None:
+            point, base_id = Point(0, first_link(log.first_history_id)), ""
+            self._base_notes, self._time_us = b"", 0
+        else:
+            point, base_id = base.end.point, base.header.id
+            self._base_notes, self._time_us = base.end.notes_digest, base.end.time_us
+        self._header = SegmentHeader(
+            uuid.uuid4().hex, log.history_id, log.first_history_id, log.created, begun, point, base_id
+        )
+        self._chain = ChainFollower(point, f"the log in {log.path}")
+        self._writer = SegmentWriter(file.write, self._header)
+        self._commands = 0
+
+    def run(self) -> Backup:
+        """Write everything."""
+        self._most()
+        with self._log.transaction() as log:
+            end = self._rest(log)
+        self._writer.end(end)
+        point = end.point
+        return Backup(
+            str(self._file.path),
+            self._header.full,
+            self._header.base.position + 1,
+            point.position,
+            end.time,
+            point.digest.hex(),
+            end.events,
+            end.commands,
+            end.notes,
+            self._writer.written,
+            time.monotonic() - self._began,
+        )
+
+    def _most(self) -> None:
+        """Write events until few are left, in many transactions."""
+        for _ in range(ROUNDS):
+            with self._log.transaction() as log:
+                head = last_position(log)
+            if head - self._chain.point.position <= LEFT:
+                return
+            while self._chain.point.position < head:
+                with self._log.transaction() as log:
+                    size = self._stretch(log)
+                self._pace.after(size)
+                if self._progress is not None:
+                    self._progress(self._chain.point.position, head)
+
+    def _rest(self, log: LogTransaction) -> SegmentEnd:
+        """Write what is left, as one transaction sees it."""
+        head = last_position(log)
+        while self._chain.point.position < head:
+            self._stretch(log)
+        self._links(log, read_links(log, self._chain.point.link, head))
+        point = self._chain.end()
+        digest, notes = notes_digest(log)
+        notes_at = self._writer.written
+        kept = digest == self._base_notes
+        if not kept:
+            self._writer.notes(stored_notes(log))
+        return SegmentEnd(
+            point,
+            time_of_event(log, point.position) or self._time_us,
+            point.position - self._header.base.position,
+            self._commands,
+            notes,
+            digest,
+            kept,
+            notes_at,
+            datetime.now(UTC),
+        )
+
+    def _stretch(self, log: LogTransaction) -> int:
+        """Write the next events; returns how many bytes."""
+        before = self._writer.written
+        stretch = read_stretch(log, self._chain.point, STRETCH)
+        self._links(log, stretch.links)
+        if stretch.values:
+            self._chain.events(stretch.first, stretch.values)
+            self._writer.events(stretch.first, stretch.values)
+        return self._writer.written - before
+
+    def _links(self, log: LogTransaction, links: list[LinkRecord]) -> None:
+        self._chain.links(links)
+        together: list[LinkRecord] = []
+        for link in links:
+            self._commands += len(link.commands)
+            if link.operation:
+                # Whoever stops before a correction has read all links before it, and none of its changes.
+                self._writer.links(together)
+                number = link_fields(link)[2]
+                time_us = correction_time(link.operation, number)
+                self._writer.corrected(number, time_us, changes_of(log, number))
+                together = []
+            together.append(link)
+        self._writer.links(together)

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import lmdb
@@ -50,8 +51,7 @@ ends where a backup did.
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RestoredPoint:
+class RestoredPoint(NamedTuple):
     """Where a restored store ends, and of which history it is the beginning.
 
     `notes_position` is where the log ended when its notes were written, None if there was no backup yet.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
@@ -80,8 +79,7 @@ class LinkRecord(NamedTuple):
     models: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentHeader:
+class SegmentHeader(NamedTuple):
     """What a segment says at its beginning.
 
     `base` is the point that it continues, and `base_id` the segment that ends there: empty for a full backup,
@@ -130,8 +128,7 @@ class SegmentHeader:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentEnd:
+class SegmentEnd(NamedTuple):
     """What a segment says at its end: the point that it reaches, and what is in it.
 
     `time_us` is the time of the last event up to there, in microseconds since 1970. `notes_digest` is that of

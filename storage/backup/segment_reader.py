@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from zlib import crc32
 
 import msgpack
@@ -34,8 +33,7 @@ LONGEST_BLOCK = 1 << 31
 _MISREAD = (LookupError, ValueError, TypeError, AttributeError, struct.error, OverflowError)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A segment's file, as its header and its end describe it. `bytes` is the size of the file."""
 
     path: Path

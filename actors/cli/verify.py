@@ -1,28 +1,30 @@
-"""`onewriter verify PATH`: reads the files of a closed store, and shows damage. Main thread.
+"""`onewriter verify PATH`: reads a backup, or the files of a closed store, and shows damage. Main thread.
 
 No page is mapped before all pages of its file have been checked, so that no damage can end the process.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
-from functools import partial
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.domain_loading import SHORT
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.json_values import json_line
-from actors.cli.store_directory import require_store
-from storage import OnewriterError, OtherEngine
-from storage.files.environment import DATA_FILE, check_directory
-from storage.files.page_check import find_all_problems
+from actors.cli.key_options import add_keys, key_settings
+from actors.cli.progress_lines import ProgressLines
+from actors.cli.store_directory import is_store, require_store
+from actors.cli.verify_files import Found, Look, StoreFiles, backup_files
+from storage import InvalidBackup, OnewriterError, OtherEngine
+from storage.backup.backup_set import is_backup
+from storage.files.environment import check_directory
 from storage.files.store_lock import LOCK_FILE, StoreLock
-from storage.log.verification import LogCheck, checked_chain, verify_store
+from storage.log.verification import checked_chain
 
 __all__ = ["main"]
 
@@ -31,25 +33,26 @@ EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} verify shop", "the log, the replicas and their SQLite databases"),
     ("{program} verify shop --log-only --json", "the log alone, for a program"),
+    ("{program} verify shop --deep --domain shop", "compare each replica with the log, row by row, too"),
+    ("{program} backup shop backups", "back it up"),
+    ("{program} verify backups", "every file of the backup"),
 )
 EXIT_CODES = {
     "0": "all files are sound",
-    "1": "at least one file is damaged",
+    "1": "at least one file is damaged, or rows are not what the log gives",
     "2": "the call was wrong, the store is open, or its log was written by LMDB's other engine",
 }
 MAX_LINES = 20
 """Lines about one file."""
 
 
-Found = list[str] | LogCheck
-"""What is wrong with a file; more of a log."""
-
-
 @dataclass(frozen=True, slots=True)
 class FileReport:
     """What was found in a file; `advice` is what helps against its damage, None where it is sound.
 
-    `events` and `chain`, the digest of the chain over all of them, are those of a log whose pages are sound.
+    `events` and `chain`, the digest of the chain over all of them, are those of a log whose pages are sound,
+    or of a file of a backup; `rows` were compared with their digest, or with the log. `remarks` say what was
+    not looked at.
     """
 
     file: str
@@ -60,6 +63,8 @@ class FileReport:
     advice: str | None
     events: int | None = None
     chain: str | None = None
+    rows: int | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
@@ -67,16 +72,30 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser = CommandParser(
         program,
         "verify",
-        "Look for damage in the files of a store that is closed: every page, and in the log every checksum, "
-        "the chain over its commits, and the indexes against the events. No damage can end this process. "
-        "Changes nothing.",
+        "Look for damage in the files of a store that is closed: every page, in the log every checksum, the "
+        "chain over its commits, the indexes against the events, and the progress of consumers and process "
+        "managers, in replicas the rows against their digests. Or look at a folder of backups, or a file of "
+        "one: every checksum, the chain, and that each file continues the one before. No damage can end this "
+        "process. Changes nothing.",
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_argument("store", metavar="PATH", help="the store's directory, as System.open is given it")
+    parser.add_argument("store", metavar="PATH", help="the store's directory, or a folder or file of backups")
     parser.add_argument(
         "--log-only", action="store_true", help="leave out the replicas, which the log can fill again"
     )
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="fill a replica from the log in a temporary folder, and compare each replica of the store with "
+        "it, row by row; needs --domain",
+    )
+    parser.add_argument(
+        "--domain",
+        metavar="MODULE:ATTRIBUTE",
+        help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
+    )
+    add_keys(parser)
     parser.add_argument(
         "--chain",
         type=_chain,
@@ -87,24 +106,50 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="a JSON document a line, one for each file")
     options = parser.parse_args(arguments)
     path = Path(options.store)
-    try:
-        require_store(str(path))
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
     show = _show_json if options.json else _show
-    sound = True
+    progress = ProgressLines("verified", options.json)
     try:
+        if options.deep != (options.domain is not None):
+            raise CommandLineError("--deep needs --domain, and --domain is for --deep")
+        if not is_store(str(path)) and is_backup(path):
+            if options.deep or options.log_only or options.chain is not None:
+                raise CommandLineError(
+                    f"{path} is a backup: it is verified without --log-only, --deep, --chain"
+                )
+            return _all_sound(backup_files(path, progress), show)
+        require_store(str(path))
         # A copy that was never opened has no lock file, and is to get none.
         with StoreLock(path) if (path / LOCK_FILE).exists() else nullcontext():
             _refuse_other_engine(path)
-            for file, look, advice in _files(path, options.log_only, options.chain):
-                report = _report(file, look, advice)
-                show(report)
-                sound = sound and report.sound
+            files = StoreFiles(path, options.chain, progress)
+            code = _all_sound(files.all(log_only=options.log_only), show)
+        if options.deep:
+            # Imported here: it needs a whole system, which the files alone do without.
+            from actors.cli.deep_check import replicas_against_log
+
+            settings = key_settings(options)
+            code = max(code, _all_sound(replicas_against_log(path, options.domain, settings), show))
+        return code
+    except CommandLineError as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
+    except InvalidBackup as error:
+        print(describe(error), file=sys.stderr)
+        return DAMAGED
     except OnewriterError as error:
         print(describe(error), file=sys.stderr)
         return BAD_USE
+
+
+def _all_sound(files: Iterator[tuple[Path, Look, str]], show: Callable[[FileReport], None]) -> int:
+    """Look at all files, show what is found in each, and return the exit code."""
+    sound = True
+    began = time.monotonic()
+    for file, look, advice in files:
+        report = _report(file, look, advice, began)
+        show(report)
+        sound = sound and report.sound
+        began = time.monotonic()
     return SOUND if sound else DAMAGED
 
 
@@ -125,82 +170,42 @@ def _chain(text: str) -> tuple[int, str]:
     return chain
 
 
-def _files(
-    path: Path, log_only: bool, chain: tuple[int, str] | None
-) -> Iterator[tuple[Path, Callable[[Path], Found], str]]:
-    """The files with what looks at each, and what helps against damage of it."""
-    yield path / DATA_FILE, partial(_log, chain=chain), "copy the store away, then restore a backup"
-    if log_only:
-        return
-    for replica in sorted(path.glob("replicas/*")):
-        advice = f"delete {replica}: it is filled from the log again"
-        if (replica / DATA_FILE).is_file():
-            yield replica / DATA_FILE, _environment, advice
-        for file in sorted(replica.glob("engines/*/model.sqlite")):
-            yield file, _database, advice
-
-
-def _log(file: Path, chain: tuple[int, str] | None) -> Found:
-    findings = _environment(file)
-    if findings:
-        return findings
-    try:
-        return verify_store(file.parent, chain)
-    except OnewriterError as error:
-        return [str(error)]
-
-
-def _environment(file: Path) -> list[str]:
-    try:
-        check_directory(file.parent, create=False)
-    except OnewriterError as error:
-        return [str(error)]
-    return find_all_problems(file)
-
-
-def _database(file: Path) -> list[str]:
-    # Without a log beside it the file is complete; SQLite then makes none to read it.
-    how = "mode=ro" if file.with_name(f"{file.name}-wal").exists() else "immutable=1"
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)) as db:
-            found = [str(line) for (line,) in db.execute(f"PRAGMA integrity_check({MAX_LINES})")]
-    except sqlite3.Error as error:
-        return [str(error)]
-    return [] if found == ["ok"] else found
-
-
-def _report(file: Path, look: Callable[[Path], Found], advice: str) -> FileReport:
-    began = time.monotonic()
+def _report(file: Path, look: Look, advice: str, began: float) -> FileReport:
+    """Look at a file; `began` is when its turn came."""
     try:
         found = look(file)
+        size = file.stat().st_size
     except OSError as error:
-        found = [str(error)]
-    seconds = time.monotonic() - began
-    log = found if isinstance(found, LogCheck) else None
-    findings = found.findings if isinstance(found, LogCheck) else found
+        found, size = Found([str(error)]), 0
     return FileReport(
         str(file),
-        not findings,
-        file.stat().st_size,
-        seconds,
-        findings,
-        advice if findings else None,
-        None if log is None else log.events,
-        None if log is None else log.chain,
+        not found.findings,
+        size,
+        time.monotonic() - began,
+        found.findings,
+        advice if found.findings else None,
+        found.events,
+        found.chain,
+        found.rows,
+        found.remarks,
     )
 
 
 def _show(report: FileReport) -> None:
     state = "sound" if report.sound else "DAMAGED"
     events = "" if report.events is None else f", {report.events:,} events"
+    rows = "" if report.rows is None else f", {report.rows:,} rows"
     chain = "" if report.chain is None else f", chain {report.events}:{report.chain}"
     print(
-        f"{report.file}: {state} ({report.bytes:,} bytes{events}, {report.seconds:.1f} s){chain}", flush=True
+        f"{report.file}: {state} ({report.bytes:,} bytes{events}{rows}, {report.seconds:.1f} s){chain}",
+        flush=True,
     )
     for line in report.findings[:MAX_LINES]:
         print(f"  {line}")
     if len(report.findings) > MAX_LINES:
         print(f"  and {len(report.findings) - MAX_LINES} more")
+    for line in report.remarks:
+        print(f"  {line}")
     if report.advice is not None:
         print(f"  {report.advice}")
 

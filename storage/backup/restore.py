@@ -237,9 +237,9 @@ class _Restoring:
         return wanted
 
     def _take_links(self, log: RestoredLog, data: bytes) -> bool:
-        for key, link, commands, operation, models in msgpack.unpackb(data):
-            record = LinkRecord(key, link, [(id, stored) for id, stored in commands], operation, models)
-            if operation and self._is_later(correction_time(operation, link_fields(record)[2])):
+        for fields in msgpack.unpackb(data):
+            record = LinkRecord.of(fields)
+            if record.operation and self._is_later(correction_time(record.operation, link_fields(record)[2])):
                 self._follow_links(log, self.chain.point.position)
                 return False
             self._links.append(record)

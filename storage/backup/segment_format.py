@@ -78,6 +78,12 @@ class LinkRecord(NamedTuple):
     operation: bytes
     models: list[bytes]
 
+    @classmethod
+    def of(cls, fields: list[Any]) -> Self:
+        """The link of an unpacked entry of a block."""
+        key, link, commands, operation, models = fields
+        return cls(key, link, [(command_id, record) for command_id, record in commands], operation, models)
+
 
 class SegmentHeader(NamedTuple):
     """What a segment says at its beginning.

@@ -6,10 +6,8 @@ event, and no more entries than events, has no wrong one.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -17,17 +15,15 @@ from typing import Any
 
 import lmdb
 
-from storage.errors import DamagedStore, NotAStore
-from storage.files.environment import ENGINE
-from storage.files.error_translation import translate
-from storage.files.header import Header, read_header
+from storage.errors import DamagedStore
+from storage.files.header import Header
 from storage.log.chain import CHAIN, Link, stored_links
 from storage.log.checksums import command_link, first_link, opened_event, opened_record
 from storage.log.correction_check import CorrectionCheck
-from storage.log.log_databases import existing_databases
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64, command_packer, envelope_of, name_key
 from storage.log.unindexed_tail import indexed_position
+from storage.log.unlocked_log import unlocked_log
 
 __all__ = ["LogCheck", "checked_chain", "verify_log", "verify_store"]
 
@@ -100,23 +96,8 @@ def verify_store(
     It is mapped, and nothing is written; see `LogReader.verify` for `chain` and `progress`. Raises NotAStore,
     NewerFormat, DamagedStore, ValueError.
     """
-    try:
-        with closing(
-            lmdb.open(
-                os.fspath(path), readonly=True, lock=False, create=False, max_dbs=16, lib_version=ENGINE
-            )
-        ) as environment:
-            header = read_header(environment, "log")
-            if header is None:
-                raise NotAStore(f"the log in {path} is empty")
-            records = RecordFormat(header.format, f"the log in {path}")
-            databases = existing_databases(environment, records)
-            with environment.begin() as transaction:
-                return verify_log(transaction, databases, header, records, chain=chain, progress=progress)
-    except lmdb.NotFoundError as error:
-        raise DamagedStore(f"the log in {path} lacks a database ({error}); restore a backup") from error
-    except lmdb.Error as error:
-        raise translate(error, f"verifying the log in {path}") from error
+    with unlocked_log(path) as (log, header):
+        return verify_log(log.transaction, log.databases, header, log.records, chain=chain, progress=progress)
 
 
 class _Verification:

@@ -1,0 +1,127 @@
+"""The files of a store or of a backup, each with what looks at it. Main thread.
+
+No page is mapped before all pages of its file have been checked, so that no damage can end the process.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors.cli.progress_check import progress_beyond
+from actors.replication.replicas_folder import REPLICAS
+from storage import OnewriterError
+from storage.backup.verify_backup import verify_backup
+from storage.engines.sqlite.comparison import read_only_uri
+from storage.files.environment import DATA_FILE, check_directory
+from storage.files.page_check import find_all_problems
+from storage.log.unlocked_log import history_of, unlocked_log
+from storage.log.verification import LogCheck, verify_store
+from storage.replica.verification import verify_replica
+
+__all__ = ["Found", "Look", "StoreFiles", "backup_files"]
+
+MAX_LINES = 20
+"""Lines of SQLite about one file."""
+Progress = Callable[[int, int], None]
+Chain = tuple[int, str]
+
+
+@dataclass(slots=True)
+class Found:
+    """What is wrong with a file, and what was looked at in it.
+
+    `events` and `chain` are those of a log, or of a file of a backup, whose pages are sound. `remarks` say
+    what was not looked at, and why.
+    """
+
+    findings: list[str]
+    events: int | None = None
+    chain: str | None = None
+    rows: int | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+Look = Callable[[Path], Found]
+
+
+class StoreFiles:
+    """The files of a store, in the order in which they are looked at."""
+
+    def __init__(self, path: Path, chain: Chain | None, progress: Progress) -> None:
+        self._path = path
+        self._chain = chain
+        self._progress = progress
+        self._log_is_sound = False
+
+    def all(self, *, log_only: bool) -> Iterator[tuple[Path, Look, str]]:
+        """The files with what looks at each, and what helps against damage of it."""
+        yield self._path / DATA_FILE, self._log, "copy the store away, then restore a backup"
+        if log_only:
+            return
+        for replica in sorted(self._path.glob(f"{REPLICAS}/*")):
+            advice = f"delete {replica}: it is filled from the log again"
+            if (replica / DATA_FILE).is_file():
+                yield replica / DATA_FILE, self._replica, advice
+            for file in sorted(replica.glob("engines/*/model.sqlite")):
+                yield file, _database, advice
+
+    def _log(self, file: Path) -> Found:
+        findings = _pages(file)
+        if findings:
+            return Found(findings)
+        try:
+            check: LogCheck = verify_store(file.parent, self._chain, self._progress)
+            self._log_is_sound = check.sound
+            with unlocked_log(file.parent) as (log, header):
+                beyond = progress_beyond(log, history_of(log, header).head)
+        except OnewriterError as error:
+            return Found([str(error)])
+        return Found(check.findings + beyond, check.events, check.chain)
+
+    def _replica(self, file: Path) -> Found:
+        findings = _pages(file)
+        if findings:
+            return Found(findings)
+        if not self._log_is_sound:
+            return Found([], remarks=["its rows were not compared with the log, which is damaged"])
+        try:
+            with unlocked_log(self._path) as (log, header):
+                models = verify_replica(file.parent, history_of(log, header))
+        except OnewriterError as error:
+            return Found([str(error)])
+        rows = sum(one.rows or 0 for one in models)
+        return Found([finding for one in models for finding in one.findings], rows=rows)
+
+
+def backup_files(path: Path, progress: Progress) -> Iterator[tuple[Path, Look, str]]:
+    """The files of a backup, or one of them, as `StoreFiles.all`."""
+    advice = "use another backup, and make a new full one"
+    for check in verify_backup(path, progress):
+        end = None if check.segment is None else check.segment.end
+        found = Found(
+            check.findings,
+            None if end is None else end.point.position,
+            None if end is None else end.point.digest.hex(),
+        )
+        yield check.path, lambda _, found=found: found, advice  # type: ignore[misc]
+
+
+def _pages(file: Path) -> list[str]:
+    try:
+        check_directory(file.parent, create=False)
+    except OnewriterError as error:
+        return [str(error)]
+    return find_all_problems(file)
+
+
+def _database(file: Path) -> Found:
+    try:
+        with closing(sqlite3.connect(read_only_uri(file), uri=True)) as db:
+            found = [str(line) for (line,) in db.execute(f"PRAGMA integrity_check({MAX_LINES})")]
+    except sqlite3.Error as error:
+        return Found([str(error)])
+    return Found([] if found == ["ok"] else found)

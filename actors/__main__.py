@@ -31,6 +31,7 @@ COMMANDS = {
     "repl": Command("actors.repl.program", "give commands and ask queries by hand, or from a file"),
     "backup": Command("actors.cli.backup", "back a store up, also while it is in use"),
     "restore": Command("actors.cli.restore", "make a new store of a backup"),
+    "drill": Command("actors.repl.drill", "restore the newest backup for a trial, and report"),
     "rebuild": Command("actors.cli.rebuild", "build a read model again from the log, and show the progress"),
     "skip": Command("actors.cli.skip", "have a stopped read model skip an event"),
     "unskip": Command("actors.cli.unskip", "take that back, and build the model again"),

@@ -19,8 +19,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def temporary_directory(prefix: str) -> Iterator[str]:
+def temporary_directory(prefix: str, folder: str | None = None) -> Iterator[str]:
     """Yield the path of a new, empty temporary directory, and remove it with its contents afterwards.
+
+    It is in `folder`, or where temporary files are.
 
     A signal that arrives while the directory is made is handled once it is certain to be removed. This holds
     for the main thread of a program that has no other thread yet.
@@ -28,7 +30,7 @@ def temporary_directory(prefix: str) -> Iterator[str]:
     with ExitStack() as stack:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            path = stack.enter_context(TemporaryDirectory(prefix=prefix))
+            path = stack.enter_context(TemporaryDirectory(prefix=prefix, dir=folder))
         finally:
             # A signal that was held back is handled here: from now on the stack removes the directory.
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

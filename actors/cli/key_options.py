@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from actors.cli.errors import CommandLineError
 from actors.runtime.personal_keys import KEYS_FOLDER, MASTER_KEY_VARIABLE
@@ -23,7 +24,7 @@ def add_keys(parser: ArgumentParser) -> None:
     )
 
 
-def key_settings(options: Namespace) -> dict[str, str | None]:
+def key_settings(options: Namespace) -> dict[str, Any]:
     """What `System.open` is given."""
     return {"master_key": options.master_key, "keys_path": options.keys_path}
 

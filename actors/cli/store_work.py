@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from actors.cli.errors import describe
 from actors.cli.exit_codes import DONE, FAILED, INTERRUPTED
@@ -15,14 +16,14 @@ from storage import OnewriterError
 __all__ = ["exit_code_of", "opened_for_work"]
 
 
-def opened_for_work(store: str, domain: Domain, replicas: int | None = None) -> System:
-    """The store with these replicas, or those that it has; raises as `System.open`.
+def opened_for_work(store: str, domain: Domain, replicas: int | None = None, **settings: Any) -> System:
+    """The store with these replicas, or those that it has, and further settings; raises as `System.open`.
 
     There are no queries that a rebuild could slow down, and no effect is to be sent.
     """
     if replicas is None:
         replicas = kept_replicas(store)
-    return System.open(store, domain, replicas=replicas, rebuild_share=1.0, managers=False)
+    return System.open(store, domain, replicas=replicas, rebuild_share=1.0, managers=False, **settings)
 
 
 def exit_code_of(work: Callable[[], None], interrupted: str) -> int:

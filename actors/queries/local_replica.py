@@ -105,9 +105,15 @@ class LocalReplica:
                 turns=self._turns,
                 listeners=self._listeners,
                 call_slot=self._call_slot,
+                on_switch=self._drop_results,
             )
 
         return ActorSlot(self.slot.name, self._mailbox, start)
+
+    def _drop_results(self) -> None:
+        """Results of a build that is replaced: what they have of a person may have been forgotten."""
+        if self._cache is not None and self._codec.personal:
+            self._cache.clear()
 
     def query_actors(self, exited: Exited) -> list[ActorSlot]:
         """Those that answer queries, one for each endpoint; each calls `exited` as it ends."""

@@ -181,6 +181,12 @@ class ResultCache:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= dropped.size
 
+    def clear(self) -> None:
+        """Drop all results."""
+        with self._lock:
+            self._entries.clear()
+            self._bytes = 0
+
     def _refuse(self) -> None:
         with self._lock:
             self._uncacheable += 1

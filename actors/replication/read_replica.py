@@ -82,9 +82,10 @@ class ReadReplica(SupervisedActor):
         turns: ReplicaTurns,
         listeners: Sequence[Callable[[str, int, float], None]] = (),
         call_slot: CallSlot | None = None,
+        on_switch: Callable[[], None] = lambda: None,
     ) -> None:
         """`copies` copies from other replicas of this process. `report` gets each position that is handled;
-        `call_slot` shows the listener that runs."""
+        `call_slot` shows the listener that runs. `on_switch` is called once a new build serves."""
         super().__init__(name, mailbox, exited)
         self._slot = slot
         self._log = log
@@ -96,6 +97,7 @@ class ReadReplica(SupervisedActor):
         self._turns = turns
         self._listeners = listeners
         self._call_slot = call_slot or CallSlot("listener")
+        self._on_switch = on_switch
         self._limit = READ_BATCH
         self._settle_in()
 
@@ -112,8 +114,12 @@ class ReadReplica(SupervisedActor):
             wake=lambda: self.mailbox.put(RetryStopped()),
             moved=lambda runs: self._publish(),  # noqa: ARG005
             stopped=self._report_stopped,
-            switched=lambda run: self._progress.recheck(run.model.name),
+            switched=self._switched,
         )
+
+    def _switched(self, run: BuildProgress) -> None:
+        self._on_switch()
+        self._progress.recheck(run.model.name)
 
     def on_start(self) -> None:
         """Publish where the tables are, and ask Sync for what they lack."""

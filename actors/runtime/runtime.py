@@ -32,6 +32,7 @@ from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.actor_tree import POLLER, WRITER, build_actors
 from actors.runtime.changed_code import ChangedCode
 from actors.runtime.corrections import Corrections
+from actors.runtime.forgetting import Forgetting
 from actors.runtime.health_report import build_health
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
@@ -183,6 +184,7 @@ class Runtime:
         self.corrections = Corrections(self.parts, self.rebuilds)
         self._maintenance = Maintenance(self.parts, self._monitor)
         self.supervisor = Supervisor("supervisor", actors, self._maintenance.run)
+        self.forgetting = Forgetting(self.parts, self.rebuilds, self.supervisor)
         actors.update(build_actors(self.parts, self.supervisor.actor_exited))
 
     @classmethod
@@ -263,6 +265,8 @@ class Runtime:
         # Ctrl-C comes here, too: no actor may go on with files that are closed.
         resources.on_release(partial(runtime._stop, CLOSE_TIMEOUT))
         runtime._start()
+        if settings.mode == "write":
+            runtime.forgetting.go_on()
         return runtime
 
     def _start(self) -> None:

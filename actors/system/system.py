@@ -30,6 +30,7 @@ from actors.system.arguments import checked_path
 from actors.system.backups import BackupMethods
 from actors.system.base import Availability
 from actors.system.corrections import CorrectionMethods
+from actors.system.forgetting import ForgettingMethods
 from actors.system.operations import OperationMethods
 from actors.system.process_managers import ProcessManagerMethods
 from actors.system.queries import QueryMethods
@@ -56,6 +57,7 @@ class System(
     OperationMethods,
     CorrectionMethods,
     BackupMethods,
+    ForgettingMethods,
     BlockingCloseable,
 ):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""

@@ -284,3 +284,12 @@ class CommandClient:
         submission = self._make.of_facts(stream, events, options)
         self._offer(submission, end, timeout, timeout > 0)
         return self._wait(submission, end, timeout)
+
+    def append_each(self, facts: Iterable[tuple[str, Sequence[Any]]], timeout: float) -> list[Receipt]:
+        """As `append` to several streams, one by one, within about `timeout` seconds for all of them."""
+        refuse_in_actor("append", self._progress)
+        end = time.monotonic() + timeout
+        submissions = [self._make.of_facts(stream, events, {}) for stream, events in facts]
+        for one in submissions:
+            self._offer(one, end, timeout, timeout > 0)
+        return [self._wait(one, end, timeout) for one in submissions]

@@ -24,6 +24,8 @@ from actors.writer.atomic_step import AtomicStep
 from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchTimeBudget
 from actors.writer.correction_request import CorrectionRequest
 from actors.writer.corrector import Corrector
+from actors.writer.forget_request import ForgetRequest
+from actors.writer.forgetter import Forgetter
 from actors.writer.inline_models import InlineModels
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
@@ -41,7 +43,8 @@ MAX_ATTEMPTS = 3
 
 
 class CommandHandler(SupervisedActor):
-    """Decides, commits, answers. Messages: `Submission`, `Bulk`, `AtomicStep` and `CorrectionRequest`."""
+    """Decides, commits, answers. Messages: `Submission`, `Bulk`, `AtomicStep`, and `CorrectionRequest` and
+    `ForgetRequest`, which are handled between batches."""
 
     def __init__(
         self,
@@ -133,10 +136,10 @@ class CommandHandler(SupervisedActor):
             self._notify_sync()
             return
         if message.__class__ not in REQUESTS:
-            if message.__class__ is CorrectionRequest:
+            if message.__class__ is CorrectionRequest or message.__class__ is ForgetRequest:
                 self._state.release_replies()
                 self._notify_sync()
-                self._corrector.correct(message)
+                self._change(message)
             else:
                 super().on_receive(message)
             return
@@ -155,6 +158,13 @@ class CommandHandler(SupervisedActor):
         self._state.in_flight = []
         if not self._notifier.quick(time.monotonic()) or self._progress.has_waiters:
             self._notify_sync()
+
+    def _change(self, request: CorrectionRequest | ForgetRequest) -> None:
+        """Change what is stored already, as nothing else does."""
+        if isinstance(request, CorrectionRequest):
+            self._corrector.correct(request)
+        else:
+            Forgetter(self._log, self._state, self._aggregates, self._recovery).forget(request)
 
     def _notify_sync(self) -> None:
         self._notifier.flush(time.monotonic())

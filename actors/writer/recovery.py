@@ -11,6 +11,7 @@ from actors.replication.messages import Committed
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.correction_request import CorrectionRequest
+from actors.writer.forget_request import ForgetRequest
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from actors.writer.writer_state import WriterState
@@ -70,8 +71,10 @@ class Recovery:
         else:
             answer_uncertain(batch, error.reason)
 
-    def after_correction(self, error: CommitFailed, request: CorrectionRequest) -> None:
-        """Open the log again after a correction whose commit failed, and answer it. Raises as `after`."""
+    def after_correction(self, error: CommitFailed, request: CorrectionRequest | ForgetRequest) -> None:
+        """Open the log again after a request of this kind whose commit failed, and answer it. Raises as
+        `after`.
+        """
         logger.error("%s", error.reason)
         self._state.trouble = error.reason
         self._aggregates.clear()

@@ -8,7 +8,7 @@ that a value can't be moved to another field. Pure; any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from msgpack import ExtType
@@ -61,6 +61,17 @@ class Sealer(Protocol):
 
     def digest(self, subject: str, data: bytes) -> bytes:
         """A digest that nobody can compute without the subject's key."""
+
+    def destroy(self, subjects: Collection[str]) -> None:
+        """Destroy the keys of subjects: what was sealed with them can't be read any more. Raises
+        StorageError.
+        """
+
+    def destroying(self) -> list[str]:
+        """The subjects whose destruction has begun, and is not recorded yet."""
+
+    def recorded(self, subjects: Collection[str]) -> None:
+        """Note that the log says that these subjects were forgotten. Raises StorageError."""
 
     def flush(self) -> None:
         """Have every key on disk that was used to seal. Raises StorageError, CommitFailed."""

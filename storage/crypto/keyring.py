@@ -106,6 +106,15 @@ class Keyring:
             self._by_subject.clear()
             self._by_id.clear()
 
+    def destroying(self) -> list[str]:
+        """The subjects whose destruction has begun, and is not recorded yet."""
+        return self.store.destroying()
+
+    def recorded(self, subjects: Collection[str]) -> None:
+        """Note that the log says that these subjects were forgotten. Raises StorageError."""
+        with self._lock:
+            self.store.recorded(subjects)
+
     def close(self) -> None:
         """Close the key store; a second call does nothing."""
         with self._lock:

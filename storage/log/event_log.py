@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from storage.log.inline_tables import max_databases
 from storage.log.log_reader import LogReader
 from storage.log.notes import Note, checked_notes, write_notes
 from storage.log.read_gate import ReadGate
-from storage.log.records import CommandRecord, Origin, RecordedEvent
+from storage.log.records import CommandRecord, Origin, RecordedEvent, name_key
 from storage.log.take_over import Progress, take_over
 from storage.log.unindexed_tail import check_new, write_tail
 from storage.tables.schema import ModelSchema
@@ -257,32 +257,80 @@ class EventLog(LogReader):
         with self._writing:
             self._require_writable()
             self._flush_keys()
+            return self._operation(changes, who, why, time_us, models, kept)
+
+    def forget(
+        self,
+        subjects: Collection[str],
+        *,
+        who: str,
+        why: str,
+        time_us: int,
+        models: Sequence[str] = (),
+        inline: Collection[str] = (),
+    ) -> int:
+        """Destroy the keys of subjects, then record that as a correction that changes no event; its number.
+
+        `models` are as for `correct`; `inline` are the inline models whose tables the next opening drops, so
+        that they are filled again. Raises as `correct` does; the keys may be destroyed then. The writer's
+        thread.
+        """
+        with self._writing:
+            self._require_writable()
+            if self._codec.sealer is None:
+                raise StorageError(f"the log in {self.path} was opened without the keys of personal fields")
+            self._codec.sealer.destroy(subjects)
+            return self._operation((), who, why, time_us, models, {}, inline)
+
+    def drop_snapshots(self, streams: Iterable[str]) -> None:
+        """Delete the snapshots of these streams, whose states are folded from events again.
+
+        Raises StorageError; CommitFailed as `append` does. The writer's thread.
+        """
+        with self._writing:
+            self._require_writable()
             transaction = self._begin()
             try:
-                number, record = write_correction(
-                    transaction,
-                    self._databases,
-                    self._records,
-                    changes,
-                    who,
-                    why,
-                    time_us,
-                    self._head,
-                    models,
-                )
-                digest = put_correction_link(
-                    transaction, self._databases, self._chain_end[1], self._head, number, record
-                )
-                write_notes(transaction, self._databases["notes"], kept)
+                for stream in streams:
+                    transaction.delete(name_key("stream", stream), db=self._databases["snapshots"])
             except lmdb.Error as error:
                 transaction.abort()
-                raise translate(error, f"correcting the log in {self.path}", self.path) from error
+                raise translate(error, f"deleting snapshots in {self.path}", self.path) from error
             except BaseException:
                 transaction.abort()
                 raise
             self._end(transaction)
-            self._chain_end = self._head, digest
-            return number
+
+    def _operation(
+        self,
+        changes: Sequence[ChangedEvent],
+        who: str,
+        why: str,
+        time_us: int,
+        models: Sequence[str],
+        notes: Mapping[bytes, bytes | None],
+        inline: Collection[str] = (),
+    ) -> int:
+        transaction = self._begin()
+        try:
+            number, record = write_correction(
+                transaction, self._databases, self._records, changes, who, why, time_us, self._head, models
+            )
+            digest = put_correction_link(
+                transaction, self._databases, self._chain_end[1], self._head, number, record
+            )
+            write_notes(transaction, self._databases["notes"], dict(notes))
+            if inline and self._inline is not None:
+                self._inline.outdate(transaction, inline)
+        except lmdb.Error as error:
+            transaction.abort()
+            raise translate(error, f"correcting the log in {self.path}", self.path) from error
+        except BaseException:
+            transaction.abort()
+            raise
+        self._end(transaction)
+        self._chain_end = self._head, digest
+        return number
 
     def reopen(self, *, map_size: int | None = None) -> None:
         """Close the log and open it again, to find out after CommitFailed what `head` is.

@@ -60,6 +60,8 @@ class InlineTables:
         self._handles: dict[TableSchema, TableHandle] = {}
         self._catalog: lmdb._Database | None = None
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
+        self._outdated: set[str] = set()
+        """The models whose tables serve until the log is closed, and are dropped when it is opened."""
 
     # -- opening and closing ---------------------------------------------------------------------------------
     def attach(self, environment: lmdb.Environment, head: int) -> None:
@@ -79,6 +81,8 @@ class InlineTables:
             self._drop_all(environment)
             stored = {}
         for name, (fingerprint, databases) in stored.items():
+            if name in self._outdated:
+                continue  # opened again in the middle, where nobody would fill them
             if name not in self.models or self.models[name].fingerprint() != fingerprint:
                 self._drop(environment, name, databases)
         if not self.models:
@@ -86,7 +90,8 @@ class InlineTables:
         with environment.begin(write=True) as txn:
             for name, model in self.models.items():
                 names = [database for table in model.tables for database in _names(model, table)]
-                txn.put(MODEL + name.encode(), msgpack.packb([model.fingerprint(), names]), db=self._catalog)
+                fingerprint = "" if name in self._outdated else model.fingerprint()
+                txn.put(MODEL + name.encode(), msgpack.packb([fingerprint, names]), db=self._catalog)
                 for table in model.tables:
                     rows, *indexes = (
                         environment.open_db(database.encode(), txn=txn) for database in _names(model, table)
@@ -139,6 +144,14 @@ class InlineTables:
         with environment.begin(write=True) as txn:
             txn.delete(record, db=self._catalog)
             txn.delete(POSITION + model.encode(), db=self._catalog)
+
+    def outdate(self, txn: lmdb.Transaction[bytes], models: Iterable[str]) -> None:
+        """Have the tables of these models dropped when the log is opened next, to be filled again."""
+        for name in models:
+            model = self.models[name]
+            names = [database for table in model.tables for database in _names(model, table)]
+            txn.put(MODEL + name.encode(), msgpack.packb(["", names]), db=self._catalog)
+            self._outdated.add(name)
 
     def detach(self) -> None:
         """End every transaction that reads them; call it before the environment is closed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from storage.codec.codec import Codec
@@ -32,6 +32,7 @@ from storage.log.records import (
     CommandRecord,
     RecordedEvent,
     decode_command,
+    fingerprint_of,
     name_key,
 )
 from storage.log.stored_events import StoredEvents
@@ -147,6 +148,20 @@ class LogReader(EventReads):
             except (CodecError, ValueError, TypeError):
                 pass
         return None
+
+    def snapshot_streams(self, but: Collection[str]) -> list[str]:
+        """The streams that have a snapshot, but for those of states with one of these fingerprints."""
+        found = []
+        with (
+            self._reading() as transaction,
+            transaction.cursor(self._databases["snapshots"]) as cursor,
+        ):
+            for key, data in cursor:
+                with suppress(DamagedStore, CodecError, ValueError):
+                    if fingerprint_of(self._records.record("snapshots", key, data)) in but:
+                        continue
+                found.append(bytes(key).decode())
+        return found
 
     def note(self, key: bytes) -> bytes | None:
         """Return the value of a note, or None if there is none of this key. Raises InvalidKey, KeyTooLong."""

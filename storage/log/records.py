@@ -305,6 +305,18 @@ def command_of(data: bytes) -> str:
     return command_id
 
 
+def fingerprint_of(data: bytes) -> str:
+    """The fingerprint of the code that folded a stored snapshot's state, which is not decoded.
+
+    Raises ValueError for other bytes.
+    """
+    unpacker = Unpacker(read_size=len(data), max_buffer_size=len(data))
+    unpacker.feed(data)
+    unpacker.read_array_header()
+    unpacker.skip()
+    return str(unpacker.unpack())
+
+
 def command_packer() -> Callable[[tuple[int, int, bytes, str, int]], bytes]:
     """Return a function from first, count, digest, stream and version to a record; for one thread."""
     # A buffer of the usual 256 KiB would be mapped and unmapped each time.

@@ -1,0 +1,109 @@
+"""`onewriter forget STORE SUBJECT ...`: destroys the keys of people, and fills models again. Main thread."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.domain_loading import add_domain, load_domain
+from actors.cli.errors import CommandLineError
+from actors.cli.exit_codes import BAD_USE
+from actors.cli.json_values import json_line
+from actors.cli.key_options import add_keys, key_settings
+from actors.cli.rebuild_wait import is_rebuilt
+from actors.cli.store_directory import require_store
+from actors.cli.store_work import exit_code_of, opened_for_work
+from actors.domain.domain import Domain
+from actors.runtime.forgetting import Forgotten
+from actors.system.system import System
+
+__all__ = ["main"]
+
+EXAMPLES = (
+    ("{program} forget shop customer-17 --domain my_shop:shop --master-key master.key", "one person"),
+    ("{program} forget shop --from leavers.txt --domain my_shop:shop", "each line of a file is a subject"),
+    ("{program} compact shop", "then leave nothing of them in free pages"),
+)
+EXIT_CODES = {
+    "0": "they are forgotten, and every model is filled again",
+    "1": "it failed; standard error has the reason",
+    "2": "the call was wrong, or there is no such store or domain",
+    "130": "interrupted; what has begun is finished when the store is opened next",
+}
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Forget people and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "forget",
+        "Forget people: destroy the keys of their personal fields, so that nobody reads these again, and "
+        "fill the read models again that may show them. Several at once take hardly longer than one. No "
+        "other process may have the store open for writing; in a running program, System.forget does the "
+        "same. docs/forgetting.md says what remains.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    parser.add_argument("store", metavar="STORE", help="the store's directory")
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="what identifies the person in events")
+    parser.add_argument("--from", dest="file", metavar="FILE", help="a text file with a subject in each line")
+    add_domain(parser)
+    add_keys(parser)
+    parser.add_argument("--who", default="onewriter forget", metavar="NAME", help="who does it; kept")
+    parser.add_argument("--why", default="", metavar="TEXT", help="why; kept")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        domain = load_domain(options.domain)
+        require_store(options.store)
+        subjects = [*options.subjects, *_lines(options.file)]
+        if not subjects:
+            raise CommandLineError("give a subject, or --from FILE")
+    except CommandLineError as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
+
+    def forget() -> None:
+        keys = key_settings(options)
+        with opened_for_work(options.store, domain, **keys) as system:
+            done = system.forget(subjects, who=options.who, why=options.why)
+            _wait(system, domain, done)
+        if done.at_next_opening:
+            # This opening fills the inline models.
+            opened_for_work(options.store, domain, **keys).close()
+        _show(done, options.json)
+
+    return exit_code_of(forget, EXIT_CODES["130"].partition("; ")[2])
+
+
+def _lines(file: str | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        with open(file, encoding="utf-8") as lines:
+            return [line.rstrip("\r\n") for line in lines if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandLineError(f"{file} can't be read: {error}") from error
+
+
+def _wait(system: System, domain: Domain, done: Forgotten) -> None:
+    """Wait until every model is filled again. Raises what `System.wait_rebuilt` does."""
+    for model in domain.declarations.read_models:
+        while model.name in done.models and not is_rebuilt(system, model):
+            pass
+    system.wait_applied(timeout=60.0)
+
+
+def _show(done: Forgotten, as_json: bool) -> None:
+    if as_json:
+        document = {
+            "forgotten": len(done.subjects),
+            "subjects": done.subjects,
+            "position": done.position,
+            "models": (*done.models, *done.at_next_opening),
+        }
+        print(json_line(document), flush=True)
+        return
+    models = ", ".join((*done.models, *done.at_next_opening)) or "none"
+    print(f"{len(done.subjects):,} forgotten; models filled again: {models}", flush=True)

@@ -1,0 +1,148 @@
+"""Forgetting people in a running system. Callers' threads; the writer destroys the keys.
+
+The order is such that after a crash the next opening goes on: the key store keeps the names of the subjects
+from before their keys are destroyed until the log has the event that they were forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError
+from typing import NamedTuple
+
+from actors.domain.personal import SubjectForgotten
+from actors.domain.personal_classes import impersonal_fingerprints, personal_models
+from actors.errors import CommandTimeout, ConsistencyTimeout
+from actors.kernel.actor import refuse_in_actor
+from actors.kernel.supervisor import Supervisor
+from actors.runtime.parts import Parts
+from actors.runtime.rebuilds import REQUEST_TIMEOUT, Rebuilds
+from actors.writer.call_errors import overloaded
+from actors.writer.forget_request import ForgetRequest
+from storage.log.records import name_key
+
+__all__ = ["Forgetting", "Forgotten"]
+
+logger = logging.getLogger("onewriter.keys")
+
+AT_A_TIME = 1_000
+"""Streams whose snapshots are deleted in one commit, and subjects whose events are written in one."""
+SHOWN = 10
+
+
+class Forgotten(NamedTuple):
+    """That `subjects` were forgotten, with their events up to `position`.
+
+    `models` are the read models that are filled again for that. The tables of those `at_next_opening` still
+    have what they had: they are inline, and filled again when the store is opened next.
+    """
+
+    subjects: tuple[str, ...]
+    position: int
+    models: tuple[str, ...]
+    at_next_opening: tuple[str, ...]
+
+
+class Forgetting:
+    """Of one running system."""
+
+    def __init__(self, parts: Parts, rebuilds: Rebuilds, supervisor: Supervisor) -> None:
+        self._parts = parts
+        self._rebuilds = rebuilds
+        self._supervisor = supervisor
+
+    def forget(self, subjects: Sequence[str], who: str, why: str, timeout: float) -> Forgotten:
+        """Destroy the keys of subjects, tell everybody, and begin to fill models again.
+
+        Raises InvalidMessage for a subject that can't name a stream, CommandTimeout, CommitUncertain,
+        ConsistencyTimeout, StorageError.
+        """
+        parts = self._parts
+        refuse_in_actor("forget", parts.progress)
+        end = time.monotonic() + timeout
+        stream_of = parts.domain.events[SubjectForgotten].stream_of
+        assert stream_of is not None
+        # Refused before anything is destroyed.
+        streams = {one: stream_of(SubjectForgotten(one)) for one in dict.fromkeys(subjects)}
+        for stream in streams.values():
+            name_key("stream", stream)
+        concerned = personal_models(parts.domain)
+        models = sorted({one.name for one in concerned if not one.inline})
+        inline = sorted(
+            {one.name for one in concerned if one.inline and one is parts.domain.models[one.name]}
+        )
+        self._ask(
+            ForgetRequest(
+                list(streams), who=who, why=why or _listed(list(streams)), models=models, inline=inline
+            ),
+            end,
+        )
+        self._restart_process_managers(end)
+        position = self._tell(streams, end)
+        self._drop_snapshots(end)
+        sealer = parts.domain.codec.sealer
+        assert sealer is not None
+        sealer.recorded(list(streams))
+        self._fill_again(models)
+        return Forgotten(tuple(streams), position, tuple(models), tuple(inline))
+
+    def go_on(self) -> None:
+        """Finish what a process that died had begun. Raises as `forget` does."""
+        sealer = self._parts.domain.codec.sealer
+        waiting = [] if sealer is None else sealer.destroying()
+        if waiting:
+            logger.warning(
+                "%d subjects were being forgotten when a process died; it is finished", len(waiting)
+            )
+            self.forget(waiting, "onewriter", "", REQUEST_TIMEOUT)
+
+    def _ask(self, request: ForgetRequest, end: float) -> None:
+        mailbox = self._parts.command_client.mailbox
+        if not mailbox.offer(request, end - time.monotonic()):
+            raise overloaded(mailbox)
+        try:
+            request.future.result(max(end - time.monotonic(), 0.0))
+        except (TimeoutError, CancelledError):
+            raise CommandTimeout(
+                "", "no reply in time to forget(); the next opening finishes what has begun, or call it again"
+            ) from None
+
+    def _restart_process_managers(self, end: float) -> None:
+        """What they have in memory was read with the keys."""
+        for name in self._parts.process_managers.names:
+            self._supervisor.kill(name, max(end - time.monotonic(), 0.1))
+
+    def _tell(self, streams: dict[str, str], end: float) -> int:
+        """Write the events; the position of the last one."""
+        facts = [(stream, [SubjectForgotten(subject)]) for subject, stream in streams.items()]
+        receipts = self._parts.command_client.append_each(facts, max(end - time.monotonic(), 0.1))
+        return max((one.position for one in receipts), default=0)
+
+    def _drop_snapshots(self, end: float) -> None:
+        """Those of states that may have what was forgotten; they are taken again."""
+        found = self._parts.log.snapshot_streams(impersonal_fingerprints(self._parts.domain))
+        for first in range(0, len(found), AT_A_TIME):
+            self._ask(ForgetRequest(streams=found[first : first + AT_A_TIME]), end)
+
+    def _fill_again(self, models: Sequence[str]) -> None:
+        """Begin the builds, once every replica has the events that say who was forgotten."""
+        progress, late = self._parts.progress, []
+        head = progress.latest_head()
+        progress.wait_until(
+            lambda: progress.everywhere(head) or progress.closed or progress.any_stopped() is not None,
+            REQUEST_TIMEOUT,
+        )
+        for model in models:
+            try:
+                self._rebuilds.start(model)
+            except ConsistencyTimeout as error:
+                late.append(error)
+        if late:
+            raise late[0]
+
+
+def _listed(subjects: Sequence[str]) -> str:
+    more = f" and {len(subjects) - SHOWN:,} more" if len(subjects) > SHOWN else ""
+    return f"forgotten: {', '.join(subjects[:SHOWN])}{more}"

@@ -25,6 +25,7 @@ from storage import EventLog
 from storage.crypto.halves import Halves
 from storage.crypto.master_key import new_key_file
 from tests.helpers import Threads, quick_folder, wait_until
+from tests.system.letters import Move, letters, open_hours, posted
 from tests.system.people import Address, Gone, Name, Named, NameOf, Order, WhoIs, directory, people
 from tests.system.porters import Arrive, AtDoors, doors, porters
 
@@ -250,6 +251,29 @@ def test_from_a_shell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "give a subject" in capsys.readouterr().err
     with opened(folder, master_key=folder / "next") as system:
         assert system.query(NameOf("c3"), consistency="strong") == ("[forgotten]", None)
+
+
+def test_what_process_managers_keep_is_sealed_and_what_waits_in_the_outbox_is_redacted(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_hours.clear()
+    posted.clear()
+    with opened(folder, letters) as system:
+        for number in (1, 2):
+            system.execute(Move(f"c{number}", f"Longstreet {number}"))
+        wait_until(lambda: sum(bool(one.attempts) for one in system.effects("welcome")) == 2)
+        assert b"Longstreet" not in (folder / "store/data.mdb").read_bytes()
+        system.forget("c1", wait=True)
+        open_hours.set()
+        wait_until(lambda: len(posted) == 2)
+        assert sorted(posted) == ["Longstreet 2", "[forgotten]"]
+        system._runtime.parts.process_managers.advance(2 * 86_400 * 1_000_000)
+        wait_until(lambda: len(posted) == 4)
+        assert sorted(posted[2:]) == ["again Longstreet 2 Longstreet 2", "again [forgotten] [forgotten]"]
+        assert system.process_manager_state("welcome", "c1").address == "[forgotten]"
+        assert system.health().problems == ()
+    assert b"Longstreet" not in (folder / "store/data.mdb").read_bytes()
+    assert "Longstreet 1" not in caplog.text
 
 
 def test_a_domain_without_personal_fields_forgets_nobody() -> None:

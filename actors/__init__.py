@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from actors.receipt import Receipt
     from actors.replication.skipped_events import SkippedEvent
     from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
+    from actors.runtime.forgetting import Forgotten
     from actors.subscriptions.callback_consumer import CallbackConsumer
     from actors.subscriptions.consumer import Consumer, Delivery
     from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
@@ -141,6 +142,7 @@ else:
             "actors.receipt": ["Receipt"],
             "actors.replication.skipped_events": ["SkippedEvent"],
             "actors.runtime.corrections": ["CorrectedEvent", "CorrectionPlan"],
+            "actors.runtime.forgetting": ["Forgotten"],
             "actors.subscriptions.callback_consumer": ["CallbackConsumer"],
             "actors.subscriptions.consumer": ["Consumer", "Delivery"],
             "actors.subscriptions.consumer_status": ["ConsumerStatus", "ParkedStream"],
@@ -201,6 +203,7 @@ __all__ = [
     "FilesGone",
     "ForeignToken",
     "ForkedProcess",
+    "Forgotten",
     "Health",
     "InvalidBackup",
     "InvalidExport",

@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from actors.replication.skipped_events import SkippedEvent
     from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
     from actors.runtime.forgetting import Forgotten
+    from actors.runtime.store_info import ReplicaInfo, StoreInfo
     from actors.subscriptions.callback_consumer import CallbackConsumer
     from actors.subscriptions.consumer import Consumer, Delivery
     from actors.subscriptions.consumer_status import ConsumerStatus, ParkedStream
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
     from storage.codec.plain_values import StoredEnum, StoredValue
     from storage.codec.upcasting import Stored
     from storage.engines.sqlite.full_text import fts_match
+    from storage.files.page_usage import FileUsage
     from storage.log.corrections import Correction
     from storage.log.records import RecordedEvent, Undecodable
     from storage.log.verification import LogCheck
@@ -143,6 +145,7 @@ else:
             "actors.replication.skipped_events": ["SkippedEvent"],
             "actors.runtime.corrections": ["CorrectedEvent", "CorrectionPlan"],
             "actors.runtime.forgetting": ["Forgotten"],
+            "actors.runtime.store_info": ["ReplicaInfo", "StoreInfo"],
             "actors.subscriptions.callback_consumer": ["CallbackConsumer"],
             "actors.subscriptions.consumer": ["Consumer", "Delivery"],
             "actors.subscriptions.consumer_status": ["ConsumerStatus", "ParkedStream"],
@@ -159,6 +162,7 @@ else:
             "storage.codec.plain_values": ["StoredEnum", "StoredValue"],
             "storage.codec.upcasting": ["Stored"],
             "storage.engines.sqlite.full_text": ["fts_match"],
+            "storage.files.page_usage": ["FileUsage"],
             "storage.log.corrections": ["Correction"],
             "storage.log.records": ["RecordedEvent", "Undecodable"],
             "storage.log.verification": ["LogCheck"],
@@ -200,6 +204,7 @@ __all__ = [
     "Domain",
     "DomainError",
     "DuplicateTypeName",
+    "FileUsage",
     "FilesGone",
     "ForeignToken",
     "ForkedProcess",
@@ -248,6 +253,7 @@ __all__ = [
     "RecordedEvent",
     "Rejected",
     "Rejection",
+    "ReplicaInfo",
     "Restored",
     "Runaway",
     "RowMissing",
@@ -258,6 +264,7 @@ __all__ = [
     "StorageError",
     "StoreClosed",
     "StoreFull",
+    "StoreInfo",
     "StoreLocked",
     "StoreReadOnly",
     "Stored",

@@ -36,6 +36,7 @@ COMMANDS = {
     "skip": Command("actors.cli.skip", "have a stopped read model skip an event"),
     "unskip": Command("actors.cli.unskip", "take that back, and build the model again"),
     "skipped": Command("actors.cli.skipped", "the events that read models skip"),
+    "info": Command("actors.cli.info", "what a store holds, and how full its files are"),
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
     "correct": Command("actors.cli.correct", "change stored events, as a recorded operation"),
     "forget": Command("actors.cli.forget", "forget people: destroy the keys of their personal fields"),

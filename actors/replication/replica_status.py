@@ -14,6 +14,7 @@ from actors.domain.read_model import ReadModel
 from actors.replication.build_progress import FrozenBuild
 from storage import Snapshot, SnapshotClosed
 from storage.files.damage import Damageable
+from storage.files.page_usage import FileUsage
 
 __all__ = [
     "BuildStatus",
@@ -144,4 +145,8 @@ class SnapshotSource(Damageable, Protocol):
 
     def dump(self, model: str, /) -> dict[str, list[dict[str, Any]]]:
         """All rows of one model by table, in key order."""
+        ...
+
+    def usage(self) -> FileUsage:
+        """How full the file of its tables is. Raises `StorageError`."""
         ...

@@ -35,6 +35,7 @@ from actors.system.operations import OperationMethods
 from actors.system.process_managers import ProcessManagerMethods
 from actors.system.queries import QueryMethods
 from actors.system.session import SessionMethods
+from actors.system.storage import StorageMethods
 from actors.system.subscriptions import SubscriptionMethods
 from actors.timeouts import MOST_SECONDS
 from storage.files.arguments import resolved_path
@@ -58,6 +59,7 @@ class System(
     CorrectionMethods,
     BackupMethods,
     ForgettingMethods,
+    StorageMethods,
     BlockingCloseable,
 ):
     """A running store. Make one with `System.open`; close it, or use it in a `with` or `async with` block."""

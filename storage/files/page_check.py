@@ -16,6 +16,22 @@ from pathlib import Path
 
 from lmdb.verify import VerifyError, verify
 
+from storage.files.lmdb_pages import (
+    BIG,
+    BRANCH,
+    DB,
+    HEAD,
+    LEAF,
+    META_BYTES,
+    NODE,
+    NONE,
+    OVERFLOW,
+    PAGE,
+    SUB,
+    BrokenPage,
+    read_meta,
+)
+
 __all__ = ["DEFAULT_VERIFY_BYTES", "find_problems", "find_first_problem", "find_all_problems"]
 
 DEFAULT_VERIFY_BYTES = 32 << 20
@@ -24,16 +40,6 @@ DEFAULT_VERIFY_BYTES = 32 << 20
 SECONDS = 1.0
 """How long the check of a larger file may take."""
 
-_MAGIC = 0xBEEFC0DE
-_HEAD = struct.Struct("=QHHHH")  # page number, pad, flags, lower and upper
-_META = struct.Struct("=II")
-_DB = struct.Struct("=IHHQQQQQ")  # pad, flags, depth, branch, leaf and overflow pages, entries, root
-_META_AT, _DBS_AT, _LAST_AT = 16, 40, 136
-_NODE = struct.Struct("=HHHH")  # the low and high half of a size or a page, flags, size of the key
-_PAGE = struct.Struct("=Q")
-_BRANCH, _LEAF, _OVERFLOW, _META_PAGE = 1, 2, 4, 8
-_BIG, _SUB = 1, 2
-_NONE = (1 << 64) - 1
 _MAX_DEPTH = 32
 
 
@@ -54,7 +60,7 @@ def find_first_problem(file: Path, *, clock: Callable[[], float] = time.monotoni
     try:
         with file.open("rb") as opened:
             return _Walk(opened.fileno(), clock() + SECONDS, clock).problems()
-    except (struct.error, OverflowError, _Broken) as error:
+    except (struct.error, OverflowError, BrokenPage) as error:
         return [str(error)]
 
 
@@ -64,10 +70,6 @@ def find_all_problems(file: Path) -> list[str]:
         return list(verify(os.fspath(file), subdir=False))  # type: ignore[no-untyped-call]
     except (VerifyError, struct.error) as error:
         return [str(error)]
-
-
-class _Broken(Exception):
-    pass
 
 
 class _Walk:
@@ -81,18 +83,19 @@ class _Walk:
 
     def problems(self) -> list[str]:
         """The first problem, if any."""
-        first = self._meta(os.pread(self._fd, _LAST_AT + 16, 0), 0)
-        self._size = first[0]
-        metas = [first, self._meta(os.pread(self._fd, _LAST_AT + 16, self._size), 1)]
-        if metas[1][0] != self._size:
-            raise _Broken("its meta pages disagree on the size of a page")
-        _, roots, last, _ = max(metas, key=lambda meta: meta[3])
-        self._pages = last + 1
+        first = read_meta(os.pread(self._fd, META_BYTES, 0), 0)
+        self._size = first.page_bytes
+        metas = [first, read_meta(os.pread(self._fd, META_BYTES, self._size), 1)]
+        if metas[1].page_bytes != self._size:
+            raise BrokenPage("its meta pages disagree on the size of a page")
+        newest = max(metas, key=lambda meta: meta.transaction)
+        self._pages = newest.last_page + 1
+        roots = [(database[7], database[2]) for database in (newest.free, newest.main)]
         # Only the list of free pages may have a branch with one child.
         waiting = deque(
             (root, depth, 1, min_children)
             for (root, depth), min_children in zip(roots, (1, 2), strict=True)
-            if root != _NONE
+            if root != NONE
         )
         number = 0
         while waiting:
@@ -101,19 +104,6 @@ class _Walk:
                 break
             self._page(*waiting.popleft(), waiting)
         return []
-
-    def _meta(self, data: bytes, number: int) -> tuple[int, list[tuple[int, int]], int, int]:
-        """The page size, the roots and depths, the last page, and the transaction."""
-        page, _, flags, _, _ = _HEAD.unpack_from(data)
-        magic, version = _META.unpack_from(data, _META_AT)
-        if page != number or not flags & _META_PAGE or magic != _MAGIC or version != 1:
-            raise _Broken(f"page {number} is not a meta page of LMDB 0.9")
-        databases = [_DB.unpack_from(data, _DBS_AT + offset) for offset in (0, _DB.size)]
-        size = databases[0][0]
-        if size < 256 or size > 1 << 16 or size & (size - 1):
-            raise _Broken(f"meta page {number} says that pages have {size} bytes")
-        last, transaction = (_PAGE.unpack_from(data, _LAST_AT + offset)[0] for offset in (0, 8))
-        return size, [(database[7], database[2]) for database in databases], last, transaction
 
     def _page(
         self,
@@ -130,46 +120,46 @@ class _Walk:
             or not 1 <= depth <= _MAX_DEPTH
             or level > depth
         ):
-            raise _Broken(f"page {number} is referenced where it cannot be")
+            raise BrokenPage(f"page {number} is referenced where it cannot be")
         self._seen.add(number)
         data = os.pread(self._fd, size, number * size)
         if len(data) < size:
-            raise _Broken(f"page {number} is beyond the end of the file")
-        own, _, flags, lower, upper = _HEAD.unpack_from(data)
-        kind = _LEAF if level == depth else _BRANCH
+            raise BrokenPage(f"page {number} is beyond the end of the file")
+        own, _, flags, lower, upper = HEAD.unpack_from(data)
+        kind = LEAF if level == depth else BRANCH
         if own != number or flags != kind:
-            raise _Broken(f"page {number} calls itself {own}, with flags {flags:#x} for {kind:#x}")
-        if not (_HEAD.size <= lower <= upper <= size) or (
-            kind == _BRANCH and lower < _HEAD.size + 2 * min_children
+            raise BrokenPage(f"page {number} calls itself {own}, with flags {flags:#x} for {kind:#x}")
+        if not (HEAD.size <= lower <= upper <= size) or (
+            kind == BRANCH and lower < HEAD.size + 2 * min_children
         ):
-            raise _Broken(f"page {number} has no room for its nodes")
-        for at in struct.unpack_from(f"={(lower - _HEAD.size) // 2}H", data, _HEAD.size):
-            if not upper <= at <= size - _NODE.size:
-                raise _Broken(f"page {number} has a node out of its bounds")
-            low, high, node_flags, key = _NODE.unpack_from(data, at)
-            value = at + _NODE.size + key
-            if kind == _BRANCH:
+            raise BrokenPage(f"page {number} has no room for its nodes")
+        for at in struct.unpack_from(f"={(lower - HEAD.size) // 2}H", data, HEAD.size):
+            if not upper <= at <= size - NODE.size:
+                raise BrokenPage(f"page {number} has a node out of its bounds")
+            low, high, node_flags, key = NODE.unpack_from(data, at)
+            value = at + NODE.size + key
+            if kind == BRANCH:
                 if value > size:
-                    raise _Broken(f"page {number} has a key out of its bounds")
+                    raise BrokenPage(f"page {number} has a key out of its bounds")
                 waiting.append((low | high << 16 | node_flags << 32, depth, level + 1, min_children))
                 continue
             length = low | high << 16
-            if value + (_PAGE.size if node_flags & _BIG else length) > size:
-                raise _Broken(f"page {number} has a value out of its bounds")
-            if node_flags & _BIG:
-                self._overflow(_PAGE.unpack_from(data, value)[0], length)
-            elif node_flags & _SUB:
-                if length != _DB.size:
-                    raise _Broken(f"page {number} has a database record of {length} bytes")
-                found = _DB.unpack_from(data, value)
-                if found[7] != _NONE:
+            if value + (PAGE.size if node_flags & BIG else length) > size:
+                raise BrokenPage(f"page {number} has a value out of its bounds")
+            if node_flags & BIG:
+                self._overflow(PAGE.unpack_from(data, value)[0], length)
+            elif node_flags & SUB:
+                if length != DB.size:
+                    raise BrokenPage(f"page {number} has a database record of {length} bytes")
+                found = DB.unpack_from(data, value)
+                if found[7] != NONE:
                     waiting.append((found[7], found[2], 1, 2))
 
     def _overflow(self, number: int, length: int) -> None:
-        needed = (_HEAD.size - 1 + length) // self._size + 1
-        head = os.pread(self._fd, _HEAD.size, number * self._size) if number < self._pages else b""
-        if len(head) < _HEAD.size or number + needed > self._pages:
-            raise _Broken(f"the pages of a long value, from {number} on, are beyond the end")
-        own, _, flags, low, high = _HEAD.unpack(head)
-        if own != number or flags != _OVERFLOW or low | high << 16 != needed:
-            raise _Broken(f"page {number} does not begin a value of {length} bytes")
+        needed = (HEAD.size - 1 + length) // self._size + 1
+        head = os.pread(self._fd, HEAD.size, number * self._size) if number < self._pages else b""
+        if len(head) < HEAD.size or number + needed > self._pages:
+            raise BrokenPage(f"the pages of a long value, from {number} on, are beyond the end")
+        own, _, flags, low, high = HEAD.unpack(head)
+        if own != number or flags != OVERFLOW or low | high << 16 != needed:
+            raise BrokenPage(f"page {number} does not begin a value of {length} bytes")

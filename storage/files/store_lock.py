@@ -52,6 +52,29 @@ def doubt_of(path: str | os.PathLike[str]) -> str | None:
     return None if mark is None or mark.boot_id == current_boot_id() else mark.doubt()
 
 
+def holder_of(path: str | os.PathLike[str]) -> str | None:
+    """Who has the store in a directory open for writing, None for nobody. Takes no lock, not for a moment.
+
+    Of a process that was killed it may say so for as long as another one has its number.
+    """
+    try:
+        text = (Path(path) / LOCK_FILE).read_bytes()[:4096].decode(errors="replace")
+    except OSError:
+        return None
+    mark, holder = StopMark.read(text), text.partition("\n")[0].strip()
+    if mark is None or mark.state == "closed" or mark.boot_id != current_boot_id():
+        return None
+    process, _, host = holder.removeprefix(SIGNED).partition(" on ")
+    if process.isdecimal() and host.partition(",")[0] == os.uname().nodename:
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            return None
+        except OSError:
+            pass  # it is another user's
+    return holder
+
+
 class StoreLock:
     """The lock of the store in the directory `path`, taken on creation and held until `release`.
 

@@ -19,6 +19,7 @@ from storage.codec.codec import Codec
 from storage.errors import DamagedStore, StoreClosed
 from storage.files.error_translation import translate
 from storage.files.header import Header
+from storage.files.page_usage import FileUsage, file_usage
 from storage.log.inline_tables import InlineTables
 from storage.log.log_databases import DATABASES, malformed_index, open_databases
 from storage.log.read_gate import ReadGate
@@ -95,6 +96,11 @@ class OpenLog:
         """When the log was created, in UTC."""
         return self._header.created
 
+    @property
+    def format(self) -> int:
+        """The version of its files' format."""
+        return self._header.format
+
     def moved(self) -> bool:
         """Whether the log's directory, or one above it, was moved or renamed since it was opened.
 
@@ -124,6 +130,18 @@ class OpenLog:
             "map_bytes": info["map_size"],
             "readers": info["num_readers"],
         }
+
+    def usage(self) -> FileUsage:
+        """How full the log's file is: its pages by database, what is free, and who reads the oldest state.
+
+        Raises DamagedStore.
+        """
+        return file_usage(self.path, self._reading_environment)
+
+    @contextmanager
+    def _reading_environment(self) -> Iterator[tuple[lmdb.Environment, int]]:
+        with self._reading() as transaction:
+            yield self._live_environment(), transaction.id()
 
     def reader_check(self) -> int:
         """Free the slots of readers whose processes died, so that pages can be reused; return how many."""

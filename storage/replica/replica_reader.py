@@ -9,7 +9,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -22,6 +23,7 @@ from storage.files.arguments import resolved_path
 from storage.files.damage import damaged_records, file_identity
 from storage.files.environment import DEFAULT_MAP_SIZE
 from storage.files.error_translation import translate
+from storage.files.page_usage import FileUsage, file_usage
 from storage.replica.active_builds import ActiveBuilds
 from storage.replica.catalog import AGAIN
 from storage.replica.commit_lock import commit_is_under_way
@@ -139,6 +141,18 @@ class ReplicaReader:
                     f"{self.path} could not be read at one moment for {_PATIENCE:.0f} s; try again"
                 )
             pause.wait(_BETWEEN)
+
+    def usage(self) -> FileUsage:
+        """How full the file of its tables is. Any thread. Raises StoreClosed, DamagedStore."""
+        return file_usage(self.path, self._reading_environment)
+
+    @contextmanager
+    def _reading_environment(self) -> Iterator[tuple[lmdb.Environment, int]]:
+        with self._lock:
+            self._check_open()
+            environment = self._builds.attach()
+            with self._begin(SnapshotClosed, {}) as snapshot:
+                yield environment, snapshot.locked(lmdb.Transaction.id)
 
     def readable(self) -> bool:
         """Whether its databases can be read: to be asked after an error that may mean damage. Any thread."""

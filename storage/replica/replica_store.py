@@ -24,6 +24,7 @@ from storage.files.damage import is_readable
 from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import OpeningResources
+from storage.files.page_usage import FileUsage, file_usage
 from storage.log.history import History, never_corrected, unknown
 from storage.replica.build_changes import code_of
 from storage.replica.build_copy import stored_state
@@ -249,6 +250,15 @@ class ReplicaStore:
         """The size of the files in bytes. Any thread."""
         stores = [opened.store for opened in self._builds.builds.values() if opened.store is not None]
         return (self.path / DATA_FILE).stat().st_size + sum(store.size_bytes() for store in stores)
+
+    def usage(self) -> FileUsage:
+        """How full the file of its tables is. Any thread. Raises StoreClosed, DamagedStore."""
+        return file_usage(self.path, self._reading_environment)
+
+    @contextmanager
+    def _reading_environment(self) -> Iterator[tuple[lmdb.Environment, int]]:
+        with self._begin(SnapshotClosed, {}) as snapshot:
+            yield self._environment, snapshot.locked(lmdb.Transaction.id)
 
     # -- writing ---------------------------------------------------------------------------------------------
     @contextmanager

@@ -14,6 +14,7 @@ from actors.worker_processes.wire import protocol
 from storage import Snapshot, SnapshotClosed, StoreClosed
 from storage.codec.codec import Codec
 from storage.errors import InvalidSchema
+from storage.files.page_usage import FileUsage
 from storage.replica.replica_reader import ReplicaReader
 
 __all__ = ["RemoteCommitState", "RemoteStore"]
@@ -93,6 +94,10 @@ class RemoteStore:
         if reader is None:
             reader = self._open()
         return reader.snapshot(models, closed=closed)
+
+    def usage(self) -> FileUsage:
+        """As `SnapshotSource.usage`."""
+        return self._open().usage()
 
     def readable(self) -> bool:
         """Whether its databases can be read at all."""

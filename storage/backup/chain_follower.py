@@ -5,7 +5,6 @@ One thread. The same code checks what a backup writes, and what is read from one
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Sequence
 from hashlib import sha256
@@ -24,13 +23,15 @@ from storage.log.checksums import (
     opened_record,
 )
 from storage.log.corrections import CORRECTIONS, operation_key
-from storage.log.event_group import checked_groups
+from storage.log.event_group import likely_of
+from storage.log.group_checksum import GROUP, group_checks
 from storage.log.records import U64
 
 __all__ = ["ChainFollower", "correction_time", "link_fields"]
 
 _EMPTY = sha256()
-_DIGEST = slice(-DIGEST_BYTES - CRC_BYTES, -CRC_BYTES)
+_LAST_BYTES = DIGEST_BYTES + CRC_BYTES
+_DIGEST = slice(-_LAST_BYTES, -CRC_BYTES)
 
 
 def link_fields(link: LinkRecord) -> tuple[bytes, list[bytes], int]:
@@ -57,6 +58,8 @@ class ChainFollower:
         self.point = point
         self._what = what
         self._links: deque[LinkRecord] = deque()
+        self._open = _EMPTY.copy()
+        """Of the commit whose last event has not come yet."""
 
     def links(self, links: Sequence[LinkRecord]) -> None:
         """Follow links, each where the log ended when it was made: now, or among the next events.
@@ -75,36 +78,76 @@ class ChainFollower:
             raise DamagedStore(
                 f"{self._what} goes on with position {first} after position {self.point.position}"
             )
-        commit = _EMPTY.copy()
-        commit.update(self.point.digest + b"events")
-        position = first - 1
+        self._open = _EMPTY.copy()
+        self._open.update(self.point.digest + b"events")
         ended = True
-        for group in checked_groups(first, values, sys.maxsize, self._damaged):
-            own, checks = group.own(), group.checks
+        likely: int | None = EVENT
+        begin = 0
+        while begin < len(values):
+            position = first + begin
+            part = values[begin : begin + GROUP - position % GROUP]
+            begin += len(part)
+            checks, _ = group_checks(position, part, likely)
             if checks == EVENT:
-                commit.update(b"".join(own))
-                position = group.last
+                self._open.update(b"".join([value[:-CRC_BYTES] for value in part]))
                 ended = False
-                continue
-            each = (LAST_EVENT,) * len(own) if isinstance(checks, int) else checks
-            for value, record, check in zip(group.values, own, each, strict=True):
-                position += 1
-                if check == EVENT:
-                    commit.update(record)
-                    ended = False
-                    continue
-                commit.update(record + position.to_bytes(8))
-                digest = commit.digest()
-                if digest != value[_DIGEST]:
-                    raise self._broken(position)
-                self.point = self.point._replace(position=position, digest=digest)
-                if self._links:
-                    self._meet(position)
-                commit = _EMPTY.copy()
-                commit.update(self.point.digest + b"events")
-                ended = True
+            elif checks == LAST_EVENT and ended:
+                self._commits_of_one(position, part)
+            else:
+                each = [checks] * len(part) if isinstance(checks, int) else checks
+                ended = self._commits(position, part, each)
+                likely = likely_of(each)
         if not ended:
-            raise DamagedStore(f"{self._what} has the beginning of a commit at position {position} alone")
+            raise DamagedStore(
+                f"{self._what} has the beginning of a commit at position {first + len(values) - 1} alone"
+            )
+
+    def _commits(self, first: int, values: Sequence[bytes], checks: Sequence[int]) -> bool:
+        """Follow events of which some end commits; whether the last one does. Raises DamagedStore."""
+        begin = 0
+        for index, check in enumerate(checks):
+            if check == EVENT:
+                continue
+            if check != LAST_EVENT:
+                raise self._damaged(first + index)
+            parts = [value[:-CRC_BYTES] for value in values[begin:index]]
+            last = values[index]
+            parts += (last[:-_LAST_BYTES], (first + index).to_bytes(8))
+            self._open.update(b"".join(parts))
+            self._end_commit(first + index, last)
+            begin = index + 1
+        if begin < len(values):
+            self._open.update(b"".join([value[:-CRC_BYTES] for value in values[begin:]]))
+            return False
+        return True
+
+    def _commits_of_one(self, first: int, values: Sequence[bytes]) -> None:
+        """Follow events that are each a commit. Raises DamagedStore."""
+        if self._links:
+            self._commits(first, values, [LAST_EVENT] * len(values))
+            return
+        digest, position, join, new = self.point.digest, first, b"".join, _EMPTY.copy
+        for value in values:
+            link = new()
+            link.update(join((digest, b"events", value[:-_LAST_BYTES], position.to_bytes(8))))
+            digest = link.digest()
+            if digest != value[_DIGEST]:
+                raise self._broken(position)
+            position += 1
+        self._move(position - 1, digest)
+
+    def _end_commit(self, position: int, last: bytes) -> None:
+        digest = self._open.digest()
+        if digest != last[_DIGEST]:
+            raise self._broken(position)
+        self._move(position, digest)
+
+    def _move(self, position: int, digest: bytes) -> None:
+        self.point = Point(position, digest, self.point.link, self.point.corrections)
+        if self._links:
+            self._meet(position)
+        self._open = _EMPTY.copy()
+        self._open.update(self.point.digest + b"events")
 
     def end(self) -> Point:
         """The point that is reached. Raises DamagedStore if a link was left over."""

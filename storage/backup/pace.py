@@ -32,16 +32,16 @@ class Pace:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`rate` is in bytes a second, None for no limit."""
-        self._rate = rate
+        self.rate = rate
         self._clock = clock
         self._sleep = sleep
         self._free_at = clock()
 
     def after(self, size: int) -> None:
         """So many bytes were worked on."""
-        if self._rate is None:
+        if self.rate is None:
             return
         now = self._clock()
-        self._free_at = max(self._free_at, now - LONGEST_DEBT) + size / self._rate
+        self._free_at = max(self._free_at, now - LONGEST_DEBT) + size / self.rate
         if self._free_at > now:
             self._sleep(self._free_at - now)

@@ -3,9 +3,9 @@
 A segment is a part of a log, from a point of its chain to another: all of it in a full backup, what was added
 since in an increment. After a line of text come the blocks: a header; events as they were committed, with
 their checksums; the links of the chain that are in no event, each before the events that follow it; what
-corrections changed, before the link of each; all notes; an end, with a digest of all before it. The last
-bytes say where the end is. Every block of events ends where a commit does. Indexes, snapshots of aggregates
-and tables of inline models are left out, as they follow from the events.
+corrections changed, before the link of each; all notes; an end, with a digest of which blocks are before it
+and their CRCs. The last bytes say where the end is. Every block of events ends where a commit does. Indexes,
+snapshots of aggregates and tables of inline models are left out, as they follow from the events.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class SegmentEnd(NamedTuple):
         return datetime.fromtimestamp(self.time_us / 1e6, UTC)
 
     def pack(self, digest: bytes) -> bytes:
-        """The block's bytes; `digest` is that of all bytes before the block."""
+        """The block's bytes; `digest` is that of the heads of all blocks before it."""
         fields: dict[str, Any] = {
             "point": list(self.point),
             "time_us": self.time_us,

@@ -71,9 +71,10 @@ def segment_blocks(segment: Segment) -> Iterator[tuple[int, bytes]]:
     with _opened(path) as file:
         with _misread(path):
             _header(path, file)
-            begun = file.tell()
-            file.seek(0)
-            sum.update(file.read(begun))
+            file.seek(len(MAGIC))
+            sum.update(file.read(BLOCK.size))
+            file.seek(len(MAGIC))
+            _block(path, file)
         while True:
             with _misread(path):
                 head = file.read(BLOCK.size)
@@ -85,7 +86,6 @@ def segment_blocks(segment: Segment) -> Iterator[tuple[int, bytes]]:
                         )
                     return
             sum.update(head)
-            sum.update(data)
             yield kind, data
 
 

@@ -83,9 +83,9 @@ def read_stretch(log: LogTransaction, point: Point, events: int) -> Stretch:
     values: list[bytes] = []
     with log.transaction.cursor(log.databases["events"]) as cursor:
         if cursor.set_range(U64.pack(first)):
-            following = cursor.iternext()
-            while not values:
-                values = _up_to_end(log, first, list(islice(following, events)), following)
+            if cursor.key() != U64.pack(first):
+                raise DamagedStore(f"position {first} is missing from {log.records.what}; restore a backup")
+            values = _up_to_end(first, cursor.iternext(keys=False), events)
     last = point.position + len(values)
     links = read_links(log, point.link, last - 1 if values else last)
     for link in links:
@@ -98,33 +98,20 @@ def read_stretch(log: LogTransaction, point: Point, events: int) -> Stretch:
     return Stretch(links, first, _originals(log, first, values))
 
 
-def _up_to_end(
-    log: LogTransaction,
-    first: int,
-    items: list[tuple[bytes, bytes]],
-    following: Iterator[tuple[bytes, bytes]],
-) -> list[bytes]:
-    """The stored events of these items up to the end of the last commit; more are read if none ends there."""
-    position = first + len(items) - 1
-    if not items or items[-1][0] != U64.pack(position):
-        missing = next(
-            (first + index for index, (key, _) in enumerate(items) if key != U64.pack(first + index)), first
-        )
-        raise DamagedStore(
-            f"position {missing} is missing from {log.records.what}: no backup can be made of it; restore one"
-        )
-    values = [value for _, value in items]
+def _up_to_end(first: int, following: Iterator[bytes], events: int) -> list[bytes]:
+    """About `events` stored events, up to the end of the last commit; more if none ends among them.
+
+    The checksum of an event is right at its own position alone, so whoever follows the chain finds a gap.
+    """
+    values = list(islice(following, events))
     for index in range(len(values) - 1, -1, -1):
         if crc32(values[index], first + index) == LAST_EVENT:
             return values[: index + 1]
-    for key, value in following:
-        position += 1
-        if key != U64.pack(position):
-            break
+    for value in following:
         values.append(value)
-        if crc32(value, position) == LAST_EVENT:
+        if crc32(value, first + len(values) - 1) == LAST_EVENT:
             return values
-    # Damage hides where the commit ends; whoever follows the chain finds which event it is.
+    # Damage hides where the commit ends.
     return values
 
 

@@ -72,9 +72,10 @@ class SegmentWriter:
 
     def _block(self, kind: int, data: bytes) -> None:
         head = BLOCK.pack(kind, len(data), crc32(data, kind))
-        self._put(head + data)
+        self._sum.update(head)
+        self._put(head)
+        self._put(data)
 
     def _put(self, data: bytes) -> None:
         self._write(data)
-        self._sum.update(data)
         self.written += len(data)

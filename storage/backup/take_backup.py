@@ -37,11 +37,13 @@ from storage.log.open_log import LogTransaction
 
 __all__ = ["Backup", "take_backup"]
 
-STRETCH = 1_000
+STRETCH = 2_000
 """Events that are read in one transaction."""
-LEFT = 10_000
+SHORT_STRETCH = 250
+"""The same where a rate is kept: it takes others no more than a millisecond at a time."""
+LEFT = 1_000
 """So many events may be left for the last transaction, which is read without pauses."""
-ROUNDS = 8
+ROUNDS = 50
 """After so many looks for new events whatever is left is read in the last transaction."""
 
 Progress = Callable[[int, int], None]
@@ -134,6 +136,7 @@ class _Taking:
         self._log = log
         self._file = file
         self._pace = pace
+        self._together = STRETCH if pace.rate is None else SHORT_STRETCH
         self._progress = progress
         self._began = time.monotonic()
         begun = datetime.now(UTC)
@@ -212,7 +215,7 @@ class _Taking:
     def _stretch(self, log: LogTransaction) -> int:
         """Write the next events; returns how many bytes."""
         before = self._writer.written
-        stretch = read_stretch(log, self._chain.point, STRETCH)
+        stretch = read_stretch(log, self._chain.point, self._together)
         self._links(log, stretch.links)
         if stretch.values:
             self._chain.events(stretch.first, stretch.values)

@@ -54,6 +54,13 @@ class History:
         self.versions = dict.fromkeys(range(STREAMS), 0)
         self.numbers = 0
 
+    def go_on(self) -> None:
+        """Continue a log that exists already."""
+        for name, version in self.log.streams():
+            self.versions[int(name.removeprefix("s-"))] = version
+        while self.log.command(f"c{self.numbers + 1}") or self.log.command(f"r{self.numbers + 1}"):
+            self.numbers += 1
+
     def step(self) -> None:
         """One commit: mostly of events, now and then of commands without any, of notes, or a correction."""
         kind = self.dice.random()

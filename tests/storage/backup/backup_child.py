@@ -1,0 +1,46 @@
+"""The process of the kill test: writes and backs up for ever, or restores, until it is killed."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+
+from storage import EventLog
+from storage.backup import take_backup as taking
+from storage.backup.restore import restore_backup
+from tests.storage.backup.histories import CODEC, History
+
+
+def back_up(path: str, backups: str, seed: int) -> None:
+    """A thread writes and another one backs up, both as fast as they can."""
+    dice = random.Random(seed)
+    taking.STRETCH = 20  # many transactions, and many writes between them
+    taking.LEFT = 30
+    history = History(path, seed)  # type: ignore[arg-type]
+    with history.log as log:
+        history.go_on()
+
+        def write() -> None:
+            while True:
+                history.step()
+
+        threading.Thread(target=write, daemon=True).start()
+        print("begins", flush=True)
+        while True:
+            taking.take_backup(log, backups, full=dice.random() < 0.3)
+
+
+def main(mode: str, path: str, backups: str, seed: str) -> None:
+    """Back a log up, or restore it to `path`."""
+    if mode == "backup":
+        back_up(path, backups, int(seed))
+    print("begins", flush=True)
+    while True:
+        restore_backup(backups, path)
+        with EventLog.open(path, CODEC):
+            return
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -49,16 +49,12 @@ def run(
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as output,
         tempfile.TemporaryFile() as errors,
-        socket.socket(socket.AF_UNIX) as connection,
     ):
         given.write(stdin)
         given.seek(0)
-        connection.connect(str(address()))
-        connection.settimeout(timeout)
-        socket.send_fds(connection, [b"."], [one.fileno() for one in (given, output, errors)])
-        connection.sendall(marshal.dumps((arguments, str(cwd), dict(environment or os.environ))))
-        connection.shutdown(socket.SHUT_WR)
-        with connection.makefile() as answers:
+        streams = [one.fileno() for one in (given, output, errors)]
+        with ask(streams, arguments, cwd, environment) as connection, connection.makefile() as answers:
+            connection.settimeout(timeout)
             pid = int(answers.readline())
             try:
                 code = int(answers.readline())
@@ -68,6 +64,18 @@ def run(
         output.seek(0)
         errors.seek(0)
         return subprocess.CompletedProcess(arguments, code, output.read().decode(), errors.read().decode())
+
+
+def ask(
+    streams: list[int], arguments: list[str], cwd: Path, environment: Mapping[str, str] | None = None
+) -> socket.socket:
+    """Start the program with these streams. Returns where to read its id, and later its exit code."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(address()))
+    socket.send_fds(connection, [b"."], streams)
+    connection.sendall(marshal.dumps((arguments, str(cwd), dict(environment or os.environ))))
+    connection.shutdown(socket.SHUT_WR)
+    return connection
 
 
 def stand_in(script: Path, folder: Path) -> None:

@@ -95,6 +95,7 @@ def test_an_opening_that_is_interrupted_keeps_nothing(
 
 def test_a_new_store_that_is_interrupted_is_made_by_the_next_opening(tmp_path: Path) -> None:
     opened: list[System] = []
+    before = left_behind(tmp_path)
     tried = places(lambda: opened.append(opener(tmp_path / "first", "thread")()))
     opened.pop().close()
     for number, place in enumerate(tried):
@@ -105,7 +106,7 @@ def test_a_new_store_that_is_interrupted_is_made_by_the_next_opening(tmp_path: P
         with open_it() as system:
             assert system.execute(Lend("dune")).position == 1
         del raised
-        check_nothing_is_left(tmp_path, [])
+        check_nothing_is_left(tmp_path, before)
 
 
 @THREADS
@@ -180,6 +181,7 @@ def ours(place: Place) -> bool:
 def test_the_test_kit_s_system_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     opened: list[System] = []
+    before = left_behind(tmp_path)
     tried = places(lambda: opened.append(open_system(shelves)), max(PLACES // 2, 1) if PLACES else 0)
     opened.pop().close()
     for place in tried:
@@ -188,7 +190,7 @@ def test_the_test_kit_s_system_leaves_no_folder(tmp_path: Path, monkeypatch: pyt
             opened.pop().close()
         assert list(tmp_path.iterdir()) == []
         del raised
-        check_nothing_is_left(tmp_path, [])
+        check_nothing_is_left(tmp_path, before)
 
 
 @pytest.mark.parametrize("name", ["ReplicaStore.__init__", "Projector._look", "System.__init__"])

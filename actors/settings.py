@@ -14,7 +14,7 @@ from storage.value_text import short_repr
 __all__ = ["Settings"]
 
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
-SECONDS = ("decider_limit", "busy_limit", "lag_limit", "worker_limit", "view_max_age")
+SECONDS = ("decider_limit", "busy_limit", "lag_limit", "worker_limit", "view_max_age", "disk_limit")
 MOST_THREADS = 1000
 """Of replicas, and of query actors of each: so many would be a slip, and their threads could not all be
 started.
@@ -52,6 +52,8 @@ class Settings:
     replication_interval: float = REPLICATION_INTERVAL
     master_key: Any = None
     keys_path: str | None = None
+    map_limit: float = 0.8
+    disk_limit: float = 86_400.0
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -101,11 +103,10 @@ class Settings:
                 "master_key= is the path of a key file, or a callable that wraps and unwraps a key, got a "
                 + type(self.master_key).__name__
             )
-        share = self.rebuild_share
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise ValueError(
-                f"rebuild_share= must be a number above 0, and 1 at most, got {short_repr(share)}"
-            )
+        for name in ("rebuild_share", "map_limit"):
+            share = getattr(self, name)
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+                raise ValueError(f"{name}= must be a number above 0, and 1 at most, got {short_repr(share)}")
 
     def _check_mode(self) -> None:
         if not isinstance(self.mode, str) or self.mode not in MODES:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
-from actors.cli.byte_sizes import size_text
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import describe
 from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
 from actors.runtime.store_info import ReplicaInfo, StoreInfo, info_of_store
 from storage import NotAStore, OnewriterError
+from storage.files.amounts import size_text
 from storage.files.page_usage import FileUsage
 
 __all__ = ["main"]

@@ -56,7 +56,7 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         running,
         parts.settings.mode,
         parts.process_managers.off_because(),
-        tuple(parts.changed_code.warnings()),
+        (*parts.changed_code.warnings(), *parts.room.warnings()),
         parts.copied,
     )
 
@@ -133,6 +133,7 @@ def _problems(
 ) -> list[str]:
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     found += parts.log_file.problems()
+    found += parts.room.problems()
     if parts.copied is not None and parts.settings.managers is None:
         found.append(
             "the store is a copy, so no process manager runs and no consumer delivers until it is adopted: "

@@ -19,6 +19,7 @@ from actors.replication.progress import Progress
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.changed_code import ChangedCode
 from actors.runtime.log_file_watch import LogFileWatch
+from actors.runtime.room_watch import RoomWatch
 from actors.settings import Settings
 from actors.subscriptions.consumer_access import ConsumerAccess
 from actors.writer.command_client import CommandClient
@@ -49,6 +50,8 @@ class Parts(NamedTuple):
     log: EventLog | LogFollower
     """The latter in a system that is opened for reading."""
     log_file: LogFileWatch
+    room: RoomWatch
+    """Whether maps and disks will be full soon."""
     skips: SkippedEvents
     listeners: Listeners
     calls: RunningCalls

@@ -48,6 +48,7 @@ from actors.runtime.reading import (
     unadopted_copy,
 )
 from actors.runtime.rebuilds import Rebuilds
+from actors.runtime.room_watch import RoomWatch
 from actors.runtime.store_identity import IDENTITY_FILE, check_identity, note_end
 from actors.schema.describing import code_of
 from actors.schema.description import Schema
@@ -152,6 +153,13 @@ class Runtime:
             settings=settings,
             log=log,
             log_file=LogFileWatch(log),
+            room=RoomWatch(
+                log.path,
+                None if refusal is not None else log.usage,
+                replicas.stores,
+                settings.map_limit,
+                settings.disk_limit,
+            ),
             skips=skips,
             listeners=listeners,
             calls=calls,

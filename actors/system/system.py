@@ -113,6 +113,8 @@ class System(
         accept: Collection[str] = (),
         master_key: str | PathLike[str] | Callable[[Literal["wrap", "unwrap"], bytes], bytes] | None = None,
         keys_path: str | PathLike[str] | None = None,
+        map_limit: float = 0.8,
+        disk_limit: float = 86_400.0,
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
 
@@ -155,6 +157,10 @@ class System(
           ONEWRITER_MASTER_KEY names
         - `keys_path`: the folder of the key store; `keys` in the store unless given
 
+        - `map_limit`: the share of a file's map from which on health warns that it will be full;
+          `disk_limit`: for how many seconds the disk has to have room, at the pace of the last hours, before
+          health warns
+
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
         `DomainError` for a mistake in the domain, and for a domain that can't read what the store holds, with
         the list of all mismatches; `KeysUnavailable` without the keys that personal fields need, and
@@ -189,6 +195,8 @@ class System(
             accept=accept,
             master_key=master_key,
             keys_path=None if keys_path is None else os.fspath(keys_path),
+            map_limit=map_limit,
+            disk_limit=disk_limit,
         )
         resources = OpeningResources()
         try:

@@ -120,7 +120,9 @@ def file_usage(
                     meta = pages.meta_of(number)
                     if meta is not None:
                         # While the transaction is open, nothing that it sees is overwritten.
-                        map_bytes = max(environment.info()["map_size"], meta.map_bytes)
+                        # That of who writes, if this only reads.
+                        readonly = environment.flags()["readonly"]
+                        map_bytes = meta.map_bytes if readonly else environment.info()["map_size"]
                         return _usage(file, pages, meta, map_bytes, readers)
             raise StorageError(f"{file} changes so fast that its pages could not be counted; try again")
     except BrokenPage as error:

@@ -40,6 +40,7 @@ COMMANDS = {
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
     "correct": Command("actors.cli.correct", "change stored events, as a recorded operation"),
     "forget": Command("actors.cli.forget", "forget people: destroy the keys of their personal fields"),
+    "compact": Command("actors.cli.compact", "write a closed store's files anew, without what was deleted"),
     "keys": Command("actors.cli.keys", "master keys of personal fields, and the keys that they wrap"),
     "corrections": Command("actors.cli.corrections", "who changed stored events, which and why"),
     "export": Command("actors.cli.export_store", "write a log as lines of JSON, also while it is in use"),

@@ -12,7 +12,7 @@ from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, key_folder, required_master_key
 from actors.cli.store_directory import require_store
 from actors.cli.store_work import exit_code_of
-from storage.crypto.key_store import KeyStore
+from storage.crypto.key_store import KeyStore, compact_keys
 from storage.crypto.master_key import load_master_key
 
 __all__ = ["main"]
@@ -59,6 +59,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             count = store.rotate(following)
         finally:
             store.close()
+        # What the former master key opens is in free pages now.
+        compact_keys(store.path)
         if options.json:
             print(json_line({"key_store": str(store.path), "keys": count}))
         else:

@@ -16,9 +16,10 @@ EVERY = 1.0
 class ProgressLines:
     """Called with the position that is reached; writes a line now and then. A short run writes none."""
 
-    def __init__(self, what: str, as_json: bool) -> None:
-        """`what` is what is done, such as "exported"."""
+    def __init__(self, what: str, as_json: bool, unit: str = "events") -> None:
+        """`what` is what is done, such as "exported", to `unit`."""
         self._what = what
+        self._unit = unit
         self._as_json = as_json
         self._began = self._last = time.monotonic()
 
@@ -34,7 +35,7 @@ class ProgressLines:
             line = json_line(document)
         else:
             share = 100 * position // max(head, 1)
-            line = f"{self._what} {position:,} of {head:,} events ({share} %), {rate:,.0f} a second"
+            line = f"{self._what} {position:,} of {head:,} {self._unit} ({share} %), {rate:,.0f} a second"
         print(line, file=sys.stderr, flush=True)
 
     @property

@@ -67,7 +67,9 @@ class Projector:
         self.building: list[BuildProgress] = []
         self.applied_events = 0
         self._recorded: Sequence[BuildChanges] = ()
-        self._shared = SharedChanges(store.path.name)
+        self._shared = SharedChanges(
+            store.path.name, lambda name: any(run.model.name == name for run in self.building)
+        )
         self.began = 0.0
         """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
         self.at: RecordedEvent | None = None

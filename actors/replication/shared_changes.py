@@ -8,7 +8,7 @@ has been copied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from actors.replication.build_progress import BuildProgress
 from storage import WriteTransaction
@@ -25,8 +25,10 @@ Due = Sequence[tuple[BuildProgress, int]]
 class SharedChanges:
     """Which builds of one replica follow another one's, and which differ from it."""
 
-    def __init__(self, replica: str) -> None:
+    def __init__(self, replica: str, replaced: Callable[[str], bool] = lambda _model: False) -> None:
+        """`replaced` says whether a new build of a model is under way, with what others may have already."""
         self._replica = replica
+        self._replaced = replaced
         self.differing: dict[str, int] = {}
         """The models whose rows are not those of other replicas, with the position at which that was found.
         Replaced, never changed, so that any thread may read it."""
@@ -47,7 +49,7 @@ class SharedChanges:
         if transaction.content(run.key) == first.content_before:
             self.settle(model)
             return True
-        if model not in self.differing:
+        if model not in self.differing and not self._replaced(model):
             self.differing = {**self.differing, model: run.checkpoint}
             logger.warning(
                 "model %s on %s has other rows at position %d than another replica: its projections are not "

@@ -11,13 +11,16 @@ import errno
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import msgpack
 
 from storage import CommitFailed, EventLog, StorageError, StoreFull
+from storage.files.birth_time import birth_time_ns
 from storage.files.damage import damaged_records
 from storage.files.opening_resources import Descriptor
 from storage.files.store_location import StoreLocation, copied_because
@@ -64,8 +67,11 @@ class StoreIdentity(NamedTuple):
         Raises `DamagedStore`.
         """
         stored = log.note(KEY)
-        if stored is None:
-            return None
+        return None if stored is None else cls.unpack(stored)
+
+    @classmethod
+    def unpack(cls, stored: bytes) -> Self:
+        """What the note's value says. Raises `DamagedStore`."""
         with damaged_records("the note of the store's identity, in the log,", "restore a backup"):
             fields = msgpack.unpackb(stored)
             adoptions = tuple(
@@ -108,6 +114,24 @@ def _restored(log: LogReader) -> str | None:
             f"it was restored from a backup, up to position {fields['position']}, of history "
             f"{fields['history_id']}"
         )
+
+
+def in_new_file(path: Path) -> Callable[[bytes, Path], bytes | None]:
+    """What gives the note's value for the file that replaces that of the store at `path`.
+
+    A store that is a copy stays one: None. Call it before the file is replaced.
+    """
+    now = StoreLocation.of(path)
+
+    def changed(stored: bytes, file: Path) -> bytes | None:
+        identity = StoreIdentity.unpack(stored)
+        if copied_because(identity.location, now) is not None:
+            return None
+        there = now.keeping(identity.location)
+        there = there._replace(inode=file.stat().st_ino, born=birth_time_ns(file))
+        return identity._replace(location=there).pack()
+
+    return changed
 
 
 def check_identity(log: EventLog, *, adopt: bool = False) -> str | None:

@@ -32,8 +32,9 @@ from storage.errors import (
 )
 from storage.files.environment import DATA_FILE, make_directory, open_environment, translate
 from storage.files.opening_resources import OpeningResources
+from storage.files.rewriting import others_reading, rewrite_environment
 
-__all__ = ["KEYS_FOLDER", "KeyStore", "NewKey", "subject_digest"]
+__all__ = ["KEYS_FOLDER", "KeyStore", "NewKey", "compact_keys", "subject_digest"]
 
 KEYS_FOLDER = "keys"
 """Its name in a store's directory."""
@@ -316,6 +317,30 @@ def _lock(halves: Halves, folder: Path) -> None:
         raise StoreLocked(
             f"another opener writes to the key store {folder}; give each store a keys_path= of its own"
         ) from None
+
+
+def compact_keys(path: str | os.PathLike[str]) -> None:
+    """Write a closed key store anew, without what was deleted or replaced in it; needs no master key.
+
+    Raises StoreLocked if a process has it open, StorageError.
+    """
+    folder = Path(os.path.abspath(path))
+    halves = Halves(folder / HALVES_FILE, create=False, readonly=False)
+    try:
+        _lock(halves, folder)
+        environment = open_environment(
+            folder, map_size=MAP_SIZE, max_dbs=len(_DATABASES), create=False, siblings=[HALVES_FILE]
+        )
+        try:
+            if others_reading(environment):
+                raise StoreLocked(
+                    f"the key store {folder} is open for reading in another process; close it there"
+                )
+            rewrite_environment(folder, environment)
+        finally:
+            environment.close()
+    finally:
+        halves.close()
 
 
 class NewStoreKey(NamedTuple):

@@ -383,10 +383,9 @@ class ReplicaStore:
             self._writing.release()
 
     def _release(self) -> None:
-        # In one statement: after an interrupt, close is called once more.
-        self._left = (
-            self._environment.close() is None  # type: ignore[func-returns-value]
-        )
+        # Noted first: after an interrupt, close is called once more, and this closes what is still open.
+        self._left = True
+        self._environment.close()
         self._file_lock.release()
         self._ended = True
 

@@ -225,10 +225,10 @@ class SqliteStore:
                 except sqlite3.Error as error:
                     raise translate_engine_error(error, f"closing {self._what}", self._file) from error
                 finally:
-                    # In one statement: after an interrupt, close is called once more.
-                    self._left = (
-                        sqlite3.Connection.close(self._db) is None  # type: ignore[func-returns-value]
-                    )
+                    # Noted first: after an interrupt this is called once more, and only closes.
+                    self._left = True
+                    sqlite3.Connection.close(self._db)
+            sqlite3.Connection.close(self._db)
             try:
                 with Descriptor(self._file, os.O_RDONLY) as number:
                     os.fsync(number)

@@ -115,7 +115,7 @@ if TYPE_CHECKING:
     from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
     from storage.backup.restore import Restored
     from storage.backup.take_backup import Backup
-    from storage.codec.plain_values import StoredEnum, StoredValue
+    from storage.codec.plain_values import StoredEnum, StoredSeal, StoredValue
     from storage.codec.upcasting import Stored
     from storage.engines.sqlite.full_text import fts_match
     from storage.files.page_usage import FileUsage
@@ -159,7 +159,7 @@ else:
             "actors.writer.options": ["AppendOptions", "CommandOptions", "ManyOptions"],
             "storage.backup.restore": ["Restored"],
             "storage.backup.take_backup": ["Backup"],
-            "storage.codec.plain_values": ["StoredEnum", "StoredValue"],
+            "storage.codec.plain_values": ["StoredEnum", "StoredSeal", "StoredValue"],
             "storage.codec.upcasting": ["Stored"],
             "storage.engines.sqlite.full_text": ["fts_match"],
             "storage.files.page_usage": ["FileUsage"],
@@ -269,6 +269,7 @@ __all__ = [
     "StoreReadOnly",
     "Stored",
     "StoredEnum",
+    "StoredSeal",
     "StoredValue",
     "SubjectForgotten",
     "Subscription",

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import inspect
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.domain_loading import load_domain
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
+from actors.cli.key_options import add_keys, required_master_key
 from actors.cli.left_behind import corrections_left_behind
 from actors.cli.progress_lines import ProgressLines
+from actors.migration.copied_keys import CopiedKeys
 from actors.migration.log_copy import ENDING, LogCopy, Through
 from storage import NotAStore, OnewriterError
+from storage.crypto.master_key import load_master_key
 
 __all__ = ["main"]
 
@@ -58,12 +63,20 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         metavar="MODULE:FUNCTION",
         help="called with each event, as docs/migrations.md says",
     )
+    parser.add_argument(
+        "--domain",
+        metavar="DOMAIN",
+        help="encrypt the personal fields of this domain: module:attribute; the function sees what they hold",
+    )
+    add_keys(parser)
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
     progress = ProgressLines("copied", options.json)
     try:
         through, code = _load(options.through)
-        copy = LogCopy(options.source, options.target, through, options.through, code, progress)
+        keys = _keys(options)
+        code += f" {options.domain}" if options.domain else ""
+        copy = LogCopy(options.source, options.target, through, options.through, code, progress, keys)
         copy.run()
     except (CommandLineError, NotAStore) as error:
         print(error, file=sys.stderr)
@@ -84,6 +97,17 @@ def _load(where: str) -> tuple[Through, str]:
     file = inspect.getsourcefile(sys.modules[where.partition(":")[0]])
     code = b"" if file is None else Path(file).read_bytes()
     return found, blake2b(code, digest_size=8).hexdigest()
+
+
+def _keys(options: Namespace) -> CopiedKeys | None:
+    """The keys of personal fields, if a domain is given. Raises CommandLineError, KeysUnavailable."""
+    if options.domain is None:
+        return None
+    domain = load_domain(options.domain).compile()
+    if not domain.codec.personal:
+        raise CommandLineError(f"domain {domain.name!r} has no personal fields; leave --domain out")
+    master = load_master_key(required_master_key(options))
+    return CopiedKeys(domain, master, options.keys_path)
 
 
 def _report(copy: LogCopy, seconds: float, as_json: bool) -> None:

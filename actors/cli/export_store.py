@@ -14,12 +14,14 @@ from actors.cli.domain_loading import SHORT, load_domain
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
+from actors.cli.key_options import add_keys
 from actors.cli.left_behind import corrections_left_behind
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
+from actors.runtime.personal_keys import master_key_of, open_keys
 from storage import Codec, OnewriterError
 from storage.files.error_translation import from_system
-from storage.files.opening_resources import sync_directory
+from storage.files.opening_resources import OpeningResources, sync_directory
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.log.log_follower import LogFollower
 from storage.transfer.export import Export, Selection
@@ -68,8 +70,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         "--domain",
         metavar="MODULE:ATTRIBUTE",
         help=f"read the events through the classes of a domain ({' or '.join(SHORT)} for those of the demo); "
-        "what they can't read is written as it is stored, with the reason",
+        "what they can't read is written as it is stored, with the reason. Personal fields are decrypted if "
+        "there is a master key, and else written as if everybody had been forgotten",
     )
+    add_keys(parser)
     parser.add_argument(
         "--from", dest="first", type=positive, default=1, metavar="POSITION", help="begin there"
     )
@@ -80,20 +84,27 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON, too")
     options = parser.parse_args(arguments)
     try:
-        codec = None if options.domain is None else load_domain(options.domain).compile().codec
+        domain = None if options.domain is None else load_domain(options.domain).compile()
+        codec = None if domain is None else domain.codec
         require_store(options.store)
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
     selection = Selection(options.first, frozenset(options.type), frozenset(options.stream))
     progress = ProgressLines("exported", options.json)
+    resources = OpeningResources()
     try:
         with LogFollower.open(options.store, codec or Codec(), verify_bytes=DEFAULT_VERIFY_BYTES) as log:
+            if domain is not None:
+                master = master_key_of(domain, options.master_key, reading=True)
+                open_keys(log, domain, options.keys_path, master, resources)
             export = Export(log, selection, codec, lambda position: progress(position, log.head))
             _write(options.file, export.lines())
     except OnewriterError as error:
         print(describe(error), file=sys.stderr)
         return FAILED
+    finally:
+        resources.release()
     _report(export, options.file, options.json)
     return DONE
 

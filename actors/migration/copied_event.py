@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from storage.codec.json_form import pack_stored, unpack_stored
-from storage.codec.plain_values import from_plain, to_plain
+from storage.codec.plain_values import StoredSeal, from_plain, to_plain
+from storage.codec.stored_seals import StoredSeals
 from storage.errors import UnencodableValue
 from storage.log.records import EPOCH, RecordedEvent, name_key
 from storage.value_text import short_repr
@@ -17,7 +18,7 @@ from storage.value_text import short_repr
 __all__ = ["CopiedEvent", "OriginalEvent", "recorded_of"]
 
 _MICROSECOND = timedelta(microseconds=1)
-_FIELDS, _METADATA = 3, 10
+_TYPE, _FIELDS, _METADATA = 2, 3, 10
 
 
 @dataclass(slots=True)
@@ -25,7 +26,8 @@ class CopiedEvent:
     """An event as it is stored. A function may change all but `position` and `command_id`.
 
     `type` is the stored name, with its version if it has one. `fields` and `metadata` have plain values, with
-    a `StoredValue` for each value of a class and a `StoredEnum` for each member of an enum. `position` is
+    a `StoredValue` for each value of a class, a `StoredEnum` for each member of an enum and a `StoredSeal`
+    for an encrypted value. `position` is
     that in the original.
     """
 
@@ -49,10 +51,22 @@ class CopiedEvent:
 class OriginalEvent:
     """A stored event of the original, and what a function makes of it as stored events of the copy."""
 
-    __slots__ = ("_fields", "_metadata", "_record", "event", "origin", "position", "stream", "version")
+    __slots__ = (
+        "_fields",
+        "_metadata",
+        "_record",
+        "_seals",
+        "event",
+        "origin",
+        "position",
+        "stream",
+        "version",
+    )
 
-    def __init__(self, position: int, data: bytes) -> None:
-        """Raises whatever msgpack or Python raises if the bytes are not an event."""
+    def __init__(self, position: int, data: bytes, seals: StoredSeals | None = None) -> None:
+        """With `seals`, a function sees what personal fields hold, and those of its events are sealed.
+
+        Raises whatever msgpack or Python raises if the bytes are not an event."""
         record: list[Any] = unpack_stored(data)
         self._record = record
         self.position = position
@@ -61,6 +75,9 @@ class OriginalEvent:
         stream, self.version, type_name, fields, time_us, command_id, command, cause, correlation = record[:9]
         tags, metadata, *origin = record[9:]
         self.origin = origin[0] if origin else None
+        self._seals = seals
+        if seals is not None:
+            fields = seals.opened(type_name, fields)
         self._fields = pack_stored(from_plain(to_plain(fields)))
         self._metadata = pack_stored(from_plain(to_plain(metadata)))
         time = EPOCH + timedelta(microseconds=time_us)
@@ -119,7 +136,7 @@ class OriginalEvent:
             event.stream,
             0,
             event.type,
-            self._packable(_FIELDS, self._fields, event.fields),
+            self._fields_of(event),
             (event.time - EPOCH) // _MICROSECOND,
             record[5],
             event.command,
@@ -128,6 +145,23 @@ class OriginalEvent:
             tags,
             self._packable(_METADATA, self._metadata, event.metadata),
         ]
+
+    def _fields_of(self, event: CopiedEvent) -> Any:
+        renamed = event.type != self._record[_TYPE]
+        if self._seals is None:
+            if renamed and any(type(one) is StoredSeal for one in event.fields.values()):
+                raise TypeError(
+                    "it changed the type of an event with encrypted fields, which can't be read under "
+                    "another one; give the domain and its master key, so that they are encrypted again"
+                )
+            for name, value in event.fields.items():
+                if type(value) is StoredSeal and from_plain(value) != self._record[_FIELDS].get(name):
+                    raise TypeError(
+                        f"it moved an encrypted value to the field {name!r}, where nobody reads it"
+                    )
+            return self._packable(_FIELDS, self._fields, event.fields)
+        value = self._packable(_FIELDS, self._fields, event.fields)
+        return self._seals.sealed(event.type, from_plain(event.fields) if renamed else value)
 
     def _packable(self, index: int, before: bytes, plain: Any) -> Any:
         """What to pack for a value; as it was stored if it is still the same, to the byte."""

@@ -17,13 +17,15 @@ import msgpack
 
 from actors.errors import CopyFailed
 from actors.migration.copied_event import CopiedEvent, OriginalEvent
+from actors.migration.copied_keys import CopiedKeys
 from actors.migration.copied_notes import copied_notes, names_in_ids, require_known_notes
 from actors.migration.copied_streams import CopiedStreams
 from actors.migration.copy_progress import ABOUT, PROGRESS, CopyProgress, chained
 from actors.migration.moved_positions import MovedPositions
 from actors.migration.position_mapping import MappingBuilder, PositionMapping
 from actors.migration.written_commands import WrittenCommands
-from storage import Codec, CommandRecord, DamagedStore, EventLog, NotAStore
+from storage import Codec, CommandRecord, DamagedStore, EventLog, NotAStore, UnreadableSeal
+from storage.codec.stored_seals import StoredSeals
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.files.store_lock import LOCK_FILE, StoreLock
 from storage.log.log_follower import LogFollower
@@ -55,6 +57,8 @@ class LogCopy:
     through_name: str
     code: str = ""
     progress: Callable[[int, int], None] | None = None
+    keys: CopiedKeys | None = None
+    """The keys of personal fields, with which the function sees them, and those of its events are sealed."""
     state: CopyProgress = field(default_factory=CopyProgress)
     resumed_at: int = 0
     commands: int = 0
@@ -63,6 +67,7 @@ class LogCopy:
     corrections: int = 0
     """Of the original: their records stay there."""
     history_id: str = ""
+    seals: StoredSeals | None = None
 
     def run(self) -> None:
         """Make the copy; it is at its path only once all of it is verified and on disk.
@@ -79,6 +84,8 @@ class LogCopy:
             log = self._open_target(store, source)
             try:
                 self.history_id = log.history_id
+                if self.keys is not None:
+                    self.seals = self.keys.open(os.fspath(self.source), log.path, stack)
                 self._copy(source, log)
                 self._verify(log)
             finally:
@@ -142,7 +149,9 @@ class LogCopy:
             records = source.records(after, CHUNK)
             for position, data in enumerate(records, after + 1):
                 try:
-                    original = OriginalEvent(position, data)
+                    original = OriginalEvent(position, data, self.seals)
+                except UnreadableSeal as error:
+                    raise CopyFailed(f"the event at position {position} can't be copied: {error}") from error
                 except Exception as error:
                     raise CopyFailed(
                         f"the event at position {position} can't be copied: its record is damaged "
@@ -180,6 +189,8 @@ class LogCopy:
         for data in encoded:
             self.state.add(data)
         notes = [*builder.take(), self.state.note()]
+        if self.seals is not None:
+            self.seals.flush()
         log.append(events, commands, encoded=encoded, notes=notes)
         if self.progress is not None:
             self.progress(self.state.position, self.state.head)
@@ -203,6 +214,8 @@ class LogCopy:
             if len(notes) >= CHUNK:
                 log.append([], notes=notes)
                 notes = []
+        if self.keys is not None:
+            notes.append(self.keys.note())
         self.state.finished = True
         about = {
             "history_id": source.history_id,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.domain.specs import CompiledDomain
-from actors.settings import Settings
 from storage.errors import KeysUnavailable
 from storage.files.opening_resources import OpeningResources
 from storage.log.event_log import EventLog
@@ -28,22 +27,24 @@ KEYS_NOTE = b"store/keys"
 """The note with the id of the store's key store."""
 
 
-def keys_folder(path: str | os.PathLike[str], settings: Settings) -> str:
+def keys_folder(path: str | os.PathLike[str], keys_path: str | None) -> str:
     """Where the key store of the store at `path` is."""
-    return os.path.abspath(settings.keys_path or os.path.join(path, KEYS_FOLDER))
+    return os.path.abspath(keys_path or os.path.join(path, KEYS_FOLDER))
 
 
-def master_key_of(domain: CompiledDomain, settings: Settings) -> MasterKey | None:
-    """The master key of a domain with personal fields; None if it has none, or for a reader without the key.
+def master_key_of(domain: CompiledDomain, given: Any, *, reading: bool = False) -> MasterKey | None:
+    """The master key of a domain with personal fields, as it was `given` or as the environment names it.
+
+    None if there are no personal fields, and for one who only reads and has no key.
 
     Raises KeysUnavailable.
     """
     if not domain.codec.personal:
         return None
-    given = settings.master_key or os.environ.get(MASTER_KEY_VARIABLE)
+    given = given or os.environ.get(MASTER_KEY_VARIABLE)
     if given is None:
         cls, fields = next(iter(domain.codec.personal.items()))
-        if settings.mode == "read":
+        if reading:
             logger.warning(
                 "no master key was given: personal fields, such as %s.%s, are read as if everybody had "
                 "been forgotten",
@@ -66,7 +67,7 @@ def master_key_of(domain: CompiledDomain, settings: Settings) -> MasterKey | Non
 def open_keys(
     log: EventLog | LogFollower,
     domain: CompiledDomain,
-    settings: Settings,
+    keys_path: str | None,
     master: MasterKey | None,
     resources: OpeningResources,
 ) -> None:
@@ -81,7 +82,7 @@ def open_keys(
     from storage.crypto.keyring import Keyring
 
     folder, known, readonly = (
-        keys_folder(log.path, settings),
+        keys_folder(log.path, keys_path),
         log.note(KEYS_NOTE),
         isinstance(log, LogFollower),
     )

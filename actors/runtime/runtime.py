@@ -205,7 +205,7 @@ class Runtime:
         domain.codec.max_bytes = settings.max_message_bytes
         placed = place_models(domain.models, settings.replica_names)
         check_queries(domain, placed)
-        master = master_key_of(domain, settings)
+        master = master_key_of(domain, settings.master_key, reading=settings.mode == "read")
         inline = [model.schema for model in domain.models.values() if model.inline]
         code = code_of(source.declarations, domain)
         check = partial(check_store, path, code, partial(_leftovers, domain), settings.accept)
@@ -215,7 +215,7 @@ class Runtime:
         opened = resources.slot(EventLog.abandon)
         if settings.mode == "read":
             log = follow_log(path, domain.codec, settings, inline, resources)
-            open_keys(log, domain, settings, master, resources)
+            open_keys(log, domain, settings.keys_path, master, resources)
             checked = check(log)._replace(changed=frozenset())
             folder = reader_folder(path, settings, resources)
             skips = SkippedEvents.read(log)
@@ -231,7 +231,7 @@ class Runtime:
                 check=lambda log: found.append(check(log)),
             )
             [checked] = found
-            open_keys(log, domain, settings, master, resources)
+            open_keys(log, domain, settings.keys_path, master, resources)
             if checked.notes:
                 log.append([], notes=checked.notes)
             folder = os.path.join(path, REPLICAS)

@@ -1,7 +1,7 @@
 """Stored values as plain Python, without their classes, and back to bytes. Pure; any thread.
 
 For programs that work on what is stored: types that Python has are themselves, a value of a class is a
-`StoredValue`, and a member of an enum a `StoredEnum`.
+`StoredValue`, a member of an enum a `StoredEnum`, and an encrypted value a `StoredSeal`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 from msgpack import ExtType
 
 from storage.codec.json_form import pack_stored, unpack_stored
+from storage.codec.personal_fields import SEALED
 from storage.codec.values import ENUM, FROZENSET, MESSAGE, TUPLE, Refusal, leaf_decoders, leaf_encoders
 from storage.errors import CodecError, UnencodableValue
 from storage.value_text import short_repr
 
-__all__ = ["StoredEnum", "StoredValue", "from_plain", "to_plain"]
+__all__ = ["StoredEnum", "StoredSeal", "StoredValue", "from_plain", "to_plain"]
 
 
 @dataclass(slots=True)
@@ -39,6 +40,18 @@ class StoredEnum:
     members: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSeal:
+    """A value of a personal field as it is stored, encrypted, which can be read only in the field that it is
+    in.
+    """
+
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"StoredSeal({len(self.sealed)} bytes)"
+
+
 _DECODERS = leaf_decoders()
 _ENCODERS = leaf_encoders()
 _SAME = (type(None), bool, int, float, str, bytes)
@@ -56,6 +69,8 @@ def to_plain(value: Any) -> Any:
     if kind is not ExtType:
         raise CodecError(f"a stored value is a {kind.__name__}, which no codec writes")
     code, data = value
+    if code == SEALED:
+        return StoredSeal(data)
     try:
         if code in _DECODERS:
             return _DECODERS[code](data)
@@ -94,6 +109,8 @@ def from_plain(value: Any) -> Any:
         return ExtType(MESSAGE, pack_stored([value.type, from_plain(value.fields)]))
     if kind is StoredEnum:
         return ExtType(ENUM, pack_stored([value.type, list(value.members)]))
+    if kind is StoredSeal:
+        return ExtType(SEALED, value.sealed)
     encoder = _ENCODERS.get(kind)
     if encoder is None:
         raise UnencodableValue(

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-copy crash-correct crash-take-over flips interrupts soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-copy crash-correct crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting pictures clean
 .NOTPARALLEL:
@@ -84,6 +84,11 @@ crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is t
 
 flips: $(VENV)/.with-dev  ## flip bytes of a store, one at a time, and read everything [FLIPS=1000] [SEED=1]
 	$(RUN) -m tests.system.flip_bytes --flips $(or $(FLIPS),1000) $(if $(SEED),--seed $(SEED))
+
+many-stores: $(VENV)/.with-dev  ## open 1,000 stores in one process and use each [STORES=1000]
+	rm -rf build/many-stores
+	$(RUN) -m tests.system.many_stores_child build/many-stores $(or $(STORES),1000) 0
+	rm -rf build/many-stores
 
 interrupts: $(VENV)/.with-dev  ## the tests of interrupts, at every line: some hours
 	ONEWRITER_INTERRUPTS=0 $(RUN) -m pytest -k interrupted -o faulthandler_timeout=0 $(TEST)

@@ -33,7 +33,7 @@ class Settings:
     replicas: int
     query_actors: int
     mailbox_size: int
-    map_size: int
+    map_size: int | None
     cache_states: int
     max_message_bytes: int
     decider_limit: float
@@ -58,6 +58,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name in COUNTS:
             value = getattr(self, name)
+            if name == "map_size" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 unit = " byte" if name in ("map_size", "max_message_bytes") else ""
                 raise ValueError(f"{name}= must be an int of at least 1{unit}, got {short_repr(value)}")

@@ -94,7 +94,7 @@ class System(
         replicas: int = 3,
         query_actors: int = 1,
         mailbox_size: int = 10_000,
-        map_size: int = 1 << 40,
+        map_size: int | None = None,
         cache_states: int = 100_000,
         max_message_bytes: int = 16 << 20,
         decider_limit: float = 5.0,
@@ -127,7 +127,9 @@ class System(
           them has. More of either serve more queries at once; applying events to a replica takes time of the
           writer's process.
         - `mailbox_size`: how many commands may wait before callers have to
-        - `map_size`: the bytes up to which each environment may grow. That is address space, not disk.
+        - `map_size`: the bytes up to which each environment may grow. That is address space, not disk. None
+          chooses it: 1 TiB for the first stores of a process, less once half of its address space is used,
+          and twice the size of a larger file.
         - `cache_states`: how many aggregates are kept in memory
         - `max_message_bytes`: the largest message that is stored
         - `decider_limit`, `busy_limit`, `lag_limit`: the seconds after which health reports a decider that

@@ -44,8 +44,13 @@ def resolved_path(path: object) -> Path:
         raise from_system(error, what, checked, "change to another one, or give an absolute path") from error
 
 
-def checked_map_size(map_size: object) -> int:
-    """Return the size of a map. Raises TypeError unless it is an int, ValueError if no map can have it."""
+def checked_map_size(map_size: object) -> int | None:
+    """Return the size of a map, None for one that is chosen at opening.
+
+    Raises TypeError unless it is an int, ValueError if no map can have it.
+    """
+    if map_size is None:
+        return None
     if isinstance(map_size, bool) or not isinstance(map_size, int):
         raise TypeError(f"map_size= must be an int, a number of bytes, got {short_repr(map_size)}")
     if not 1 <= map_size <= sys.maxsize:

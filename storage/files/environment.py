@@ -17,24 +17,20 @@ from pathlib import Path
 
 import lmdb
 
-from storage.errors import DamagedStore, NotAStore, OtherEngine, StoreReadOnly
+from storage.errors import DamagedStore, LimitReached, NotAStore, OtherEngine, StoreReadOnly
 from storage.files.arguments import checked_map_size, checked_path
 from storage.files.error_translation import from_system, translate
+from storage.files.map_sizes import SMALLEST_MAP, map_size_here, what_is_used_up
 from storage.files.opening_resources import Descriptor, sync_directory
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = [
-    "DEFAULT_MAP_SIZE",
     "StoreLock",
     "check_directory",
     "open_environment",
     "translate",
 ]
 
-DEFAULT_MAP_SIZE = 1 << 40
-"""1 TiB of address space, which takes no disk; the map never moves under readers."""
-
-MIN_FALLBACK_MAP_SIZE = 1 << 30
 MAX_READERS = 2048
 READER_SLOT = 64
 DATA_FILE = "data.mdb"
@@ -146,7 +142,7 @@ def _refuse_lost(data: Path, siblings: Collection[str]) -> None:
 def open_environment(
     path: str | os.PathLike[str],
     *,
-    map_size: int = DEFAULT_MAP_SIZE,
+    map_size: int | None = None,
     max_dbs: int = 64,
     readonly: bool = False,
     sync: bool = True,
@@ -155,15 +151,16 @@ def open_environment(
 ) -> lmdb.Environment:
     """Open the LMDB environment in the directory `path`; create both if they are missing.
 
-    `map_size` bounds the store, in bytes. If the address space is limited, a default of over 1 GiB is halved
-    until it fits. Without `sync` a commit does not wait for the disk: only for data that can be rebuilt. The
-    slots of dead readers are cleared.
+    `map_size` bounds the store, in bytes. None chooses one by the size of the file and by the address space
+    that is left, see `map_sizes`. One of over 1 GiB that does not fit is halved until it does, and is never
+    smaller than the file. The map does not move while the environment is open. Without `sync` a commit does
+    not wait for the disk: only for data that can be rebuilt. The slots of dead readers are cleared.
 
     Raises what `check_directory` and `translate` raise. After a failure to create a store, a later call can
     create it.
     """
     path = checked_path(path)
-    map_size = checked_map_size(map_size)
+    checked_map_size(map_size)
     exists = check_directory(path, create=create and not readonly, siblings=siblings)
     if not exists:
         make_directory(path)
@@ -171,7 +168,8 @@ def open_environment(
         _reserve_readers(path)
     environment: lmdb.Environment | None = None
     try:
-        environment = _open(path, map_size, max_dbs, readonly, sync, exists)
+        size = map_size_here(path / DATA_FILE) if map_size is None else map_size
+        environment = _open(path, size, max_dbs, readonly, sync, exists)
         if not exists:
             try:
                 sync_directory(path)
@@ -204,9 +202,12 @@ def _open(
                 lib_version=ENGINE,
             )
         except lmdb.MemoryError as error:
-            if map_size <= MIN_FALLBACK_MAP_SIZE:
-                raise translate(error, f"opening {path} with a map of {map_size:,} bytes") from error
-            map_size = max(map_size // 2, MIN_FALLBACK_MAP_SIZE)
+            if map_size <= SMALLEST_MAP:
+                if not exists:
+                    (path / DATA_FILE).unlink(missing_ok=True)
+                what = f"opening {path} with a map of {map_size:,} bytes"
+                raise LimitReached(f"{what} failed: {what_is_used_up()}") from error
+            map_size = max(map_size // 2, SMALLEST_MAP)
         except lmdb.Error as error:
             if not exists:
                 # If only half of a new file's first two pages were written, the next opener would find a

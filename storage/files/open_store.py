@@ -30,7 +30,7 @@ def open_store(
     new_header: Header,
     *,
     take_over: Callable[[Path, Header], None],
-    map_size: int,
+    map_size: int | None,
     create: bool = True,
     sync: bool = True,
     siblings: Collection[str] = (),

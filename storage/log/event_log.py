@@ -20,7 +20,7 @@ import lmdb
 from storage.codec.codec import Codec
 from storage.errors import CommitFailed, CorrectionRefused, OutOfOrder, StorageError, StoreClosed
 from storage.files.arguments import checked_map_size, resolved_path
-from storage.files.environment import DEFAULT_MAP_SIZE, open_environment
+from storage.files.environment import open_environment
 from storage.files.error_translation import commit_failed, from_system, translate
 from storage.files.header import Header
 from storage.files.open_store import open_store
@@ -59,7 +59,7 @@ class EventLog(LogReader):
         environment: lmdb.Environment,
         header: Header,
         *,
-        map_size: int,
+        map_size: int | None,
         durable: bool,
         siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
@@ -87,7 +87,7 @@ class EventLog(LogReader):
         path: str | os.PathLike[str],
         codec: Codec,
         *,
-        map_size: int = DEFAULT_MAP_SIZE,
+        map_size: int | None = None,
         create: bool = True,
         durable: bool = True,
         siblings: Collection[str] = (),
@@ -98,13 +98,14 @@ class EventLog(LogReader):
     ) -> Self:
         """Open the log in the directory `path`; create it if it is missing and `create` is true.
 
-        `map_size` bounds the log in bytes and takes no disk. `durable=False` commits without waiting for the
-        disk, for measurements and tests: a crash of the machine may then lose or damage the log. `siblings`
-        names other files that may be in the directory. `inline` are the models whose tables `inline_batch`
-        changes within `append`; tables of other models are dropped, unless it is None. After an unclean end
-        that makes the file doubtful, it is checked before it is mapped: all of it up to `verify_bytes`, the
-        top of a larger file, nothing for 0. `check` is called once with the log, before anything in it is
-        changed, tables of inline models included; what it raises is raised.
+        `map_size` bounds the log in bytes and takes no disk; None chooses it by the size of the file and by
+        the address space that is left. `durable=False` commits without waiting for the disk, for measurements
+        and tests: a crash of the machine may then lose or damage the log. `siblings` names other files that
+        may be in the directory. `inline` are the models whose tables `inline_batch` changes within `append`;
+        tables of other models are dropped, unless it is None. After an unclean end that makes the file
+        doubtful, it is checked before it is mapped: all of it up to `verify_bytes`, the top of a larger file,
+        nothing for 0. `check` is called once with the log, before anything in it is changed, tables of inline
+        models included; what it raises is raised.
 
         A log of an older format is first copied to this one, which needs as much free disk as it takes;
         `progress` is then called with the number of records that are copied, and of all.

@@ -23,7 +23,7 @@ from storage.codec.codec import Codec
 from storage.errors import DamagedStore, NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.files.arguments import resolved_path
 from storage.files.damage import file_identity
-from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, check_directory, open_environment
+from storage.files.environment import DATA_FILE, check_directory, open_environment
 from storage.files.error_translation import from_system, translate
 from storage.files.header import Header, read_header
 from storage.files.open_store import check_pages
@@ -76,13 +76,13 @@ class LogFollower(LogReader):
         path: str | os.PathLike[str],
         codec: Codec,
         *,
-        map_size: int = DEFAULT_MAP_SIZE,
+        map_size: int | None = None,
         inline: Sequence[ModelSchema] | None = None,
         verify_bytes: int | None = None,
     ) -> Self:
         """Open the log in the directory `path`, which another process has, or had, open for writing.
 
-        `map_size` is the same as in that process. `inline` are the inline models to read, as that process
+        `map_size` is as in that process. `inline` are the inline models to read, as that process
         declares them. Give `verify_bytes` unless that process has just checked the file: it is checked like
         `EventLog.open` does, and so that nobody has to write for that.
 

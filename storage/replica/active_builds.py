@@ -43,7 +43,7 @@ class ActiveBuilds:
     """
 
     def __init__(
-        self, path: Path, models: Sequence[ModelSchema], map_size: int, on_detach: Callable[[], None]
+        self, path: Path, models: Sequence[ModelSchema], map_size: int | None, on_detach: Callable[[], None]
     ) -> None:
         self._what = f"the replica {path}"
         self.path = path

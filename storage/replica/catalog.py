@@ -52,12 +52,14 @@ AGAIN = "it is filled from the log again"
 _MANY_DBS = 4096  # for the databases of builds to be dropped; each costs a little in every transaction
 
 
-def open_replica_environment(path: Path, map_size: int, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
+def open_replica_environment(path: Path, map_size: int | None, max_dbs: int = _MANY_DBS) -> lmdb.Environment:
     """Open the environment of a replica, without fsync. Raises what `open_environment` raises."""
     return open_environment(path, map_size=map_size, max_dbs=max_dbs, sync=False, siblings=SIBLINGS)
 
 
-def reason_to_reset(path: Path, map_size: int, history: History, resources: OpeningResources) -> str | None:
+def reason_to_reset(
+    path: Path, map_size: int | None, history: History, resources: OpeningResources
+) -> str | None:
     """Why the database at `path` cannot be used with this log, or None. Changes nothing.
 
     `resources` releases the environment if an interrupt leaves it open. Raises NotAStore for another
@@ -87,7 +89,11 @@ def reason_to_reset(path: Path, map_size: int, history: History, resources: Open
 
 
 def prepare_builds(
-    path: Path, map_size: int, history: History, models: Sequence[ModelSchema], resources: OpeningResources
+    path: Path,
+    map_size: int | None,
+    history: History,
+    models: Sequence[ModelSchema],
+    resources: OpeningResources,
 ) -> Layout:
     """Make the replica have the builds that these models need, and no others; returns them.
 

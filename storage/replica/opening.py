@@ -54,7 +54,7 @@ def open_replica(
     models: Sequence[ModelSchema],
     codec: Codec,
     history: History,
-    map_size: int,
+    map_size: int | None,
     boot_id: str | None,
     resources: OpeningResources,
 ) -> OpenedReplica:
@@ -116,7 +116,7 @@ def _doubtful(path: Path, error: Exception) -> DamagedStore:
 
 def _open_builds(
     path: Path,
-    map_size: int,
+    map_size: int | None,
     history: History,
     models: Sequence[ModelSchema],
     codec: Codec,

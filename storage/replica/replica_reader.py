@@ -21,7 +21,6 @@ from storage.engines.sqlite.pool import SqliteReaderPool
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.files.arguments import resolved_path
 from storage.files.damage import damaged_records, file_identity
-from storage.files.environment import DEFAULT_MAP_SIZE
 from storage.files.error_translation import translate
 from storage.files.page_usage import FileUsage, file_usage
 from storage.replica.active_builds import ActiveBuilds
@@ -48,7 +47,7 @@ class ReplicaReader:
     When the other process resets the replica, open snapshots end, and later ones show the new data.
     """
 
-    def __init__(self, path: Path, codec: Codec, models: Sequence[ModelSchema], map_size: int) -> None:
+    def __init__(self, path: Path, codec: Codec, models: Sequence[ModelSchema], map_size: int | None) -> None:
         """Called by `open`, which says what the arguments mean."""
         self.path = path
         self._codec = codec
@@ -67,11 +66,11 @@ class ReplicaReader:
         codec: Codec,
         models: Sequence[ModelSchema],
         *,
-        map_size: int = DEFAULT_MAP_SIZE,
+        map_size: int | None = None,
     ) -> ReplicaReader:
         """Read these models of the replica at `path`, which another process has, or had, open.
 
-        `map_size` is the same as in that process. Nothing is locked or written, except the slots of readers.
+        `map_size` is as in that process. Nothing is locked or written, except the slots of readers.
 
         Raises StoreClosed if there is no replica, or not yet; NotAStore for a directory of anything else;
         NewerFormat; and StorageError if this process itself has it open for writing.

@@ -21,7 +21,7 @@ from storage.codec.codec import Codec
 from storage.engines.base import ModelSnapshot, ModelStore
 from storage.errors import SnapshotClosed, StorageError, StoreClosed
 from storage.files.damage import is_readable
-from storage.files.environment import DATA_FILE, DEFAULT_MAP_SIZE, translate
+from storage.files.environment import DATA_FILE, translate
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import OpeningResources
 from storage.files.page_usage import FileUsage, file_usage
@@ -84,7 +84,7 @@ class ReplicaStore:
         log_head: int,
         digest: Callable[[int], bytes] = unknown,
         corrected: Callable[[str], int] = never_corrected,
-        map_size: int = DEFAULT_MAP_SIZE,
+        map_size: int | None = None,
         boot_id: str | None = None,
         record_changes: bool = False,
     ) -> ReplicaStore:

@@ -165,3 +165,33 @@ def test_what_was_there_before_is_not_brought_to_the_disk_again(tmp_path, monkey
     paths = synced(monkeypatch)
     make_directory(tmp_path)
     assert paths == []
+
+
+def test_many_stores_open_at_once_where_maps_of_half_the_rest_would_leave_no_room(tmp_path) -> None:
+    # 64 GiB of address space: halving what is left at each opening would end at the fourth store.
+    assert outcomes_of_many(tmp_path / "fit", 12, 64) == ["12 open, 12 answers, 1 of them different"]
+
+
+def test_the_store_that_no_longer_fits_says_which_limit_it_met_and_the_others_work(tmp_path) -> None:
+    refused, rest = outcomes_of_many(tmp_path / "full", 12, 8)
+    assert refused.startswith("store ")
+    assert "no address space is left" in refused
+    assert "8,589,934,592 bytes are used" in refused
+    assert "ulimit -v" in refused
+    opened = int(rest.split()[0])
+    assert 1 <= opened < 12
+    assert rest == f"{opened} open, {opened} answers, 1 of them different"
+
+
+def outcomes_of_many(path: Path, count: int, gib: int) -> list[str]:
+    child = subprocess.run(
+        [sys.executable, "-m", "tests.system.many_stores_child", str(path), str(count), str(gib)],
+        cwd=PROJECT,
+        # With arenas of malloc for each thread, the limit would be met at another point each time.
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert child.returncode == 0, child.stderr[-2000:]
+    return child.stdout.splitlines()

@@ -62,7 +62,12 @@ class RemoteStore:
     """
 
     def __init__(
-        self, path: str, models: Collection[ReadModel], codec: Codec, map_size: int, control: ControlClient
+        self,
+        path: str,
+        models: Collection[ReadModel],
+        codec: Codec,
+        map_size: int | None,
+        control: ControlClient,
     ) -> None:
         """`models` are all versions of its models, `control` is the way to the worker. Opens nothing yet."""
         self.path = Path(path)

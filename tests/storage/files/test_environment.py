@@ -135,7 +135,9 @@ def test_no_address_space_for_even_a_small_map_is_reported(store_path: Path) -> 
         text=True,
         check=False,
     )
-    assert "StorageError: opening" in result.stderr
+    assert "LimitReached: opening" in result.stderr
+    assert "536,870,912 bytes are used" in result.stderr
+    assert "ulimit -v" in result.stderr
     assert "smaller map_size" in result.stderr
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import lmdb
 
 from storage.errors import StoreLocked
-from storage.files.environment import DEFAULT_MAP_SIZE
 from storage.files.erasing import Progress
 from storage.files.header import Header
 from storage.files.open_store import open_store
@@ -26,7 +25,7 @@ ChangedNote = Callable[[bytes, Path], bytes | None]
 
 
 def open_for_compaction(
-    path: Path, siblings: Collection[str], map_size: int = DEFAULT_MAP_SIZE
+    path: Path, siblings: Collection[str], map_size: int | None = None
 ) -> tuple[StoreLock, lmdb.Environment]:
     """Lock and open the log of a store that nobody has open.
 

@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-copy crash-correct crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
-	bench-upcasting pictures clean
+	bench-upcasting bench-backup pictures clean
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
@@ -109,7 +109,7 @@ bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earl
 	$(RUN) -m benchmarks.quick $(BENCH)
 
 BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
-	bench-replicas bench-upcasting
+	bench-replicas bench-upcasting bench-backup
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -123,6 +123,7 @@ bench-growth:  ## opening time, memory and files, from 10^4 to 10^7 events
 bench-replicas:  ## what three replicas cost beside one
 bench-filtered:  ## reading the log through a filter that few events match
 bench-upcasting:  ## a read model filled from events of older versions
+bench-backup:  ## backups, and commands while they run
 
 ##@ Other
 

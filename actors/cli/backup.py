@@ -25,6 +25,8 @@ EXAMPLES = (
     ("{program} backup shop /mnt/backups/shop --full --json", "all of it again, once a week"),
     ("{program} restore /mnt/backups/shop shop-again", "a new store of the newest backup"),
 )
+SHARE = 0.25
+"""Of the time, unless another one is given: then a program on the same two cores keeps its pace."""
 EXIT_CODES = {
     "0": "the backup is complete, verified and on disk",
     "1": "it failed, such as on a full disk or for damage; standard error has the reason; those before stay",
@@ -49,10 +51,18 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("target", metavar="TARGET", help="the folder of the store's backups; made if missing")
     parser.add_argument("--full", action="store_true", help="all of it, whatever the folder has")
     parser.add_argument(
+        "--share",
+        type=_share,
+        default=SHARE,
+        metavar="S",
+        help="work for this share of the time, from 0 to 1, as others have the store open "
+        f"(default: {SHARE}; more if the log grows faster)",
+    )
+    parser.add_argument(
         "--max-bytes-per-second",
         type=_rate,
         metavar="N",
-        help="write no faster, such as 16e6, for the sake of others that use the disk (default: no limit)",
+        help="write no faster, such as 16e6, where others use the disk (default: no limit)",
     )
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
@@ -64,6 +74,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 log,
                 options.target,
                 full=options.full,
+                share=options.share,
                 max_bytes_per_second=options.max_bytes_per_second,
                 progress=progress,
             )
@@ -78,6 +89,13 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         return INTERRUPTED
     _report(backup, options.json)
     return DONE
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not {text}")
+    return share
 
 
 def _rate(text: str) -> float:

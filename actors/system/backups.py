@@ -9,10 +9,10 @@ from actors.kernel.actor import refuse_in_actor
 from actors.system.base import SystemBase
 from storage.backup.take_backup import Backup, take_backup
 
-__all__ = ["BACKUP_RATE", "BackupMethods"]
+__all__ = ["BACKUP_SHARE", "BackupMethods"]
 
-BACKUP_RATE = 16 << 20
-"""Bytes a second up to which commands and queries hardly notice a backup in their process."""
+BACKUP_SHARE = 0.05
+"""The share of its thread's time that a backup takes: commands and queries hardly notice it."""
 
 
 class BackupMethods(SystemBase):
@@ -23,15 +23,19 @@ class BackupMethods(SystemBase):
         target: str | os.PathLike[str],
         *,
         full: bool = False,
-        max_bytes_per_second: float | None = BACKUP_RATE,
+        share: float = BACKUP_SHARE,
+        max_bytes_per_second: float | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Backup:
         """Back the store up to the folder `target`, while it is in use; returns once it is on disk.
 
         It is the log with all notes at the end of one commit, verified as it is written: checksums and
         chain. The first one is full. Later ones in the same folder continue the newest, unless that is of
-        another history, or `full` is true. Without `max_bytes_per_second` it takes whatever time of the
-        process it can get. `progress` is called with the position that is reached, and the last one. Any
+        another history, or `full` is true.
+
+        It works for a `share` of the calling thread's time, since commands and queries need the interpreter,
+        too; for more if the log grows faster than that. 1.0 is as fast as it can be. `max_bytes_per_second`
+        spares the disk. `progress` is called with the position that is reached, and the last one. Any
         thread; a system that was opened for reading makes backups, too.
 
         Raises InvalidBackup if the folder holds something else, StoreLocked if another backup into it is
@@ -41,5 +45,10 @@ class BackupMethods(SystemBase):
         parts = self._running()
         refuse_in_actor("backup", parts.progress)
         return take_backup(
-            parts.log, target, full=full, max_bytes_per_second=max_bytes_per_second, progress=progress
+            parts.log,
+            target,
+            full=full,
+            share=share,
+            max_bytes_per_second=max_bytes_per_second,
+            progress=progress,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from hashlib import sha256
+from zlib import crc32
 
 import msgpack
 
@@ -23,8 +24,6 @@ from storage.log.checksums import (
     opened_record,
 )
 from storage.log.corrections import CORRECTIONS, operation_key
-from storage.log.event_group import likely_of
-from storage.log.group_checksum import GROUP, group_checks
 from storage.log.records import U64
 
 __all__ = ["ChainFollower", "correction_time", "link_fields"]
@@ -58,8 +57,6 @@ class ChainFollower:
         self.point = point
         self._what = what
         self._links: deque[LinkRecord] = deque()
-        self._open = _EMPTY.copy()
-        """Of the commit whose last event has not come yet."""
 
     def links(self, links: Sequence[LinkRecord]) -> None:
         """Follow links, each where the log ended when it was made: now, or among the next events.
@@ -78,54 +75,28 @@ class ChainFollower:
             raise DamagedStore(
                 f"{self._what} goes on with position {first} after position {self.point.position}"
             )
-        self._open = _EMPTY.copy()
-        self._open.update(self.point.digest + b"events")
-        ended = True
-        likely: int | None = EVENT
-        begin = 0
-        while begin < len(values):
-            position = first + begin
-            part = values[begin : begin + GROUP - position % GROUP]
-            begin += len(part)
-            checks, _ = group_checks(position, part, likely)
-            if checks == EVENT:
-                self._open.update(b"".join([value[:-CRC_BYTES] for value in part]))
-                ended = False
-            elif checks == LAST_EVENT and ended:
-                self._commits_of_one(position, part)
-            else:
-                each = [checks] * len(part) if isinstance(checks, int) else checks
-                ended = self._commits(position, part, each)
-                likely = likely_of(each)
-        if not ended:
+        # Where commits end is not known before, so each event is checked by itself: in groups, as readers do
+        # it, most groups would be checked several times.
+        checks = list(map(crc32, values, range(first, first + len(values))))
+        ends = checks.count(LAST_EVENT)
+        if checks.count(EVENT) + ends != len(checks):
+            wrong = next(index for index, check in enumerate(checks) if check not in (EVENT, LAST_EVENT))
+            raise self._damaged(first + wrong)
+        if not checks or checks[-1] != LAST_EVENT:
             raise DamagedStore(
                 f"{self._what} has the beginning of a commit at position {first + len(values) - 1} alone"
             )
-
-    def _commits(self, first: int, values: Sequence[bytes], checks: Sequence[int]) -> bool:
-        """Follow events of which some end commits; whether the last one does. Raises DamagedStore."""
+        if ends == len(checks) and not self._links:
+            self._commits_of_one(first, values)
+            return
         begin = 0
-        for index, check in enumerate(checks):
-            if check == EVENT:
-                continue
-            if check != LAST_EVENT:
-                raise self._damaged(first + index)
-            parts = [value[:-CRC_BYTES] for value in values[begin:index]]
-            last = values[index]
-            parts += (last[:-_LAST_BYTES], (first + index).to_bytes(8))
-            self._open.update(b"".join(parts))
-            self._end_commit(first + index, last)
-            begin = index + 1
-        if begin < len(values):
-            self._open.update(b"".join([value[:-CRC_BYTES] for value in values[begin:]]))
-            return False
-        return True
+        for _ in range(ends):
+            end = checks.index(LAST_EVENT, begin)
+            self._commit(first + end, values[begin:end], values[end])
+            begin = end + 1
 
     def _commits_of_one(self, first: int, values: Sequence[bytes]) -> None:
         """Follow events that are each a commit. Raises DamagedStore."""
-        if self._links:
-            self._commits(first, values, [LAST_EVENT] * len(values))
-            return
         digest, position, join, new = self.point.digest, first, b"".join, _EMPTY.copy
         for value in values:
             link = new()
@@ -134,20 +105,23 @@ class ChainFollower:
             if digest != value[_DIGEST]:
                 raise self._broken(position)
             position += 1
-        self._move(position - 1, digest)
+        self.point = self.point._replace(position=position - 1, digest=digest)
 
-    def _end_commit(self, position: int, last: bytes) -> None:
-        digest = self._open.digest()
+    def _commit(self, position: int, values: Sequence[bytes], last: bytes) -> None:
+        """Follow the events of a commit, the last of them at `position`. Raises DamagedStore."""
+        parts = [value[:-CRC_BYTES] for value in values]
+        link = _EMPTY.copy()
+        link.update(
+            b"".join(
+                (self.point.digest, b"events", *parts, last[:-_LAST_BYTES], position.to_bytes(8)),
+            )
+        )
+        digest = link.digest()
         if digest != last[_DIGEST]:
             raise self._broken(position)
-        self._move(position, digest)
-
-    def _move(self, position: int, digest: bytes) -> None:
         self.point = Point(position, digest, self.point.link, self.point.corrections)
         if self._links:
             self._meet(position)
-        self._open = _EMPTY.copy()
-        self._open.update(self.point.digest + b"events")
 
     def end(self) -> Point:
         """The point that is reached. Raises DamagedStore if a link was left over."""

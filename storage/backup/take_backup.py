@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from storage.backup.backup_file import BackupFile
 from storage.backup.backup_set import BackupSet, require_distinct
 from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
-from storage.backup.pace import Pace, checked_rate
+from storage.backup.pace import Pace, checked_rate, checked_share
 from storage.backup.segment_format import LinkRecord, Point, SegmentEnd, SegmentHeader
 from storage.backup.segment_reader import Segment
 from storage.backup.segment_source import (
@@ -40,7 +40,7 @@ __all__ = ["Backup", "take_backup"]
 STRETCH = 2_000
 """Events that are read in one transaction."""
 SHORT_STRETCH = 250
-"""The same where a rate is kept: it takes others no more than a millisecond at a time."""
+"""The same where time is left to others: it takes about half a millisecond."""
 LEFT = 1_000
 """So many events may be left for the last transaction, which is read without pauses."""
 ROUNDS = 50
@@ -75,19 +75,22 @@ def take_backup(
     target: str | os.PathLike[str],
     *,
     full: bool = False,
+    share: float = 1.0,
     max_bytes_per_second: float | None = None,
     progress: Progress | None = None,
 ) -> Backup:
     """Add a backup of a log to the folder `target`: an increment, or a full one with `full`.
 
-    It is a full one, too, if the newest in the folder is not of this log as it is now. `progress` is called
-    with the position that is reached, and the last one. On return the file is on disk.
+    It is a full one, too, if the newest in the folder is not of this log as it is now. It takes a `share` of
+    the thread's time, or more if the log grows faster than that, and writes up to `max_bytes_per_second`,
+    None for no limit. `progress` is called with the position that is reached, and the last one. On return
+    the file is on disk.
 
     Raises InvalidBackup for a folder of something else, StoreLocked if another backup into it is running,
     DamagedStore for damage in the log, StoreFull, StorageError, ValueError. The file is then not there, and
     the others are as before.
     """
-    rate = checked_rate(max_bytes_per_second)
+    pace = Pace(checked_rate(max_bytes_per_second), checked_share(share))
     backups = BackupSet(target)
     require_distinct(backups.path, log.path)
     with backups.writing():
@@ -99,7 +102,7 @@ def take_backup(
                 if base is not None and not _continues(log, transaction, base):
                     base = None
             file = BackupFile(backups.next_path(full=base is None))
-            backup = _Taking(log, base, file, Pace(rate), progress).run()
+            backup = _Taking(log, base, file, pace, progress).run()
             file.publish()
             return backup
         except BaseException:
@@ -136,7 +139,7 @@ class _Taking:
         self._log = log
         self._file = file
         self._pace = pace
-        self._together = STRETCH if pace.rate is None else SHORT_STRETCH
+        self._together = SHORT_STRETCH if pace.gentle else STRETCH
         self._progress = progress
         self._began = time.monotonic()
         begun = datetime.now(UTC)
@@ -176,7 +179,9 @@ class _Taking:
 
     def _most(self) -> None:
         """Write events until few are left, in many transactions."""
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
+            if number:
+                self._pace.hurry()
             with self._log.transaction() as log:
                 head = last_position(log)
             if head - self._chain.point.position <= LEFT:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from storage.log.checksums import CRC_BYTES, DIGEST_BYTES, EVENT, LAST_EVENT
 from storage.log.group_checksum import GROUP, Checks, group_checks
 
-__all__ = ["EventGroup", "checked_groups", "likely_of", "unchecked_groups"]
+__all__ = ["EventGroup", "checked_groups", "unchecked_groups"]
 
 GROUP_BYTES = 1 << 20
 """A group ends after the event with which it exceeds this."""
@@ -74,10 +74,10 @@ def checked_groups(
             yield EventGroup(position, values[: len(sound)], joined, sound)
         if len(sound) < len(values):
             raise damaged(position + len(sound))
-        likely = likely_of(checks)
+        likely = _likely(checks)
 
 
-def likely_of(checks: list[int]) -> int | None:
+def _likely(checks: list[int]) -> int | None:
     """The CRC with which most events of the next group end, if those of this one say so."""
     last = checks.count(LAST_EVENT)
     few = len(checks) // RARE

@@ -251,15 +251,57 @@ def test_a_backup_takes_as_long_as_its_rate_demands() -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    pace = Pace(1000.0, lambda: now[0], sleep)
+    pace = Pace(1000.0, clock=lambda: now[0], sleep=sleep)
     for _ in range(10):
         now[0] += 0.01
         pace.after(100)
     assert 0.98 <= now[0] <= 1.0
     assert len(slept) == 10
-    unbounded = Pace(None, lambda: now[0], sleep)
+    unbounded = Pace(clock=lambda: now[0], sleep=sleep)
     unbounded.after(1 << 40)
     assert len(slept) == 10
+    assert not unbounded.gentle
+
+
+def test_a_backup_takes_its_share_of_the_time_and_more_if_it_does_not_catch_up() -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    pace = Pace(share=0.1, clock=lambda: now[0], sleep=sleep)
+    assert pace.gentle
+    for _ in range(10):
+        now[0] += 0.01
+        pace.after(1)
+    assert now[0] == pytest.approx(1.0)
+    for share in (0.2, 0.4, 0.8, 1.0, 1.0):
+        pace.hurry()
+        before = now[0]
+        now[0] += 0.01
+        pace.after(1)
+        assert now[0] - before == pytest.approx(0.01 / share)
+
+
+def test_a_log_that_grows_faster_than_its_backup_is_backed_up(
+    history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "SHORT_STRETCH", 10)
+    monkeypatch.setattr(taking, "LEFT", 5)
+    monkeypatch.setattr(taking, "ROUNDS", 3)
+
+    def grow(*_: int) -> None:
+        for _ in range(4):
+            history.step()
+
+    made = take_backup(history.log, backups, share=0.9, progress=grow)
+    assert made.position > 100
+    assert sound(backups)
+    for wrong in (0, 1.5, -1):
+        with pytest.raises(ValueError, match="share="):
+            take_backup(history.log, backups, share=wrong)
+    with pytest.raises(ValueError, match="max_bytes_per_second="):
+        take_backup(history.log, backups, max_bytes_per_second=0)
 
 
 def test_an_interrupted_backup_leaves_nothing(

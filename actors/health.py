@@ -183,7 +183,8 @@ class Health:
     - `running`: the program's own code that runs at this moment, the longest first. A call that runs for
       longer than `busy_limit` seconds is a problem too; for a decider that is `decider_limit`.
     - `warnings`: a sentence for each read model whose projections changed while its version did not, and for
-      each map and disk that will be full before long. They do not change the status: everything moves.
+      each map and disk that will be full before long, and for what can be read of people who were forgotten.
+      They do not change the status: everything moves.
     """
 
     status: str

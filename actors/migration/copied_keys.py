@@ -7,6 +7,8 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgpack
+
 from actors.domain.specs import CompiledDomain
 from actors.runtime.personal_keys import KEYS_FOLDER, KEYS_NOTE
 from storage.codec.stored_seals import StoredSeals
@@ -54,3 +56,14 @@ class CopiedKeys:
     def note(self) -> Note:
         """The note with which the copy names its key store."""
         return KEYS_NOTE, self._id.encode()
+
+    @staticmethod
+    def described(note: Note) -> Note:
+        """A note, in which the description of a class does not say that plain values may be stored."""
+        key, value = note
+        if not key.startswith(b"schema/type/") or value is None:
+            return note
+        plain = msgpack.unpackb(value)
+        for field in plain.get("fields", {}).values():
+            field.pop("was_plain", None)
+        return key, msgpack.packb(plain)

@@ -210,7 +210,7 @@ class LogCopy:
         notes: list[Note] = []
         moved = MovedPositions(mapping, names_in_ids(source))
         for note in copied_notes(source, log, moved, streams):
-            notes.append(note)
+            notes.append(note if self.keys is None else self.keys.described(note))
             if len(notes) >= CHUNK:
                 log.append([], notes=notes)
                 notes = []

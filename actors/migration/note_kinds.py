@@ -247,6 +247,7 @@ KINDS = (
     NoteKind("outbox/NAME/behind/KEY", kept),
     NoteKind("store/identity", kept),
     NoteKind("store/keys", kept),
+    NoteKind("store/destroyed/ID", kept),
     NoteKind("store/restored", kept),
     NoteKind("schema/domain", schema_domain),
     NoteKind("schema/written/NAME", left_out),

@@ -56,9 +56,22 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         running,
         parts.settings.mode,
         parts.process_managers.off_because(),
-        (*parts.changed_code.warnings(), *parts.room.warnings()),
+        (*parts.changed_code.warnings(), *parts.room.warnings(), *_personal_warnings(parts)),
         parts.copied,
     )
+
+
+def _personal_warnings(parts: Parts) -> list[str]:
+    """What of a person is stored though it is, or seems to be, forgotten."""
+    found = [
+        f"values of the personal field {one} that were stored before it became personal are not encrypted, "
+        "and are not forgotten with anybody; `onewriter copy --domain` makes a store in which they are"
+        for one in parts.plain
+    ]
+    return found + [
+        f"inline model {one} shows what was forgotten until the store is opened again"
+        for one in parts.log.outdated_inline_models()
+    ]
 
 
 def _writer(parts: Parts) -> WriterHealth:

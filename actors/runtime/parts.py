@@ -73,6 +73,8 @@ class Parts(NamedTuple):
     process_managers: ProcessManagers | NoProcessManagers
     """The latter for a domain that declares none."""
     consumers: ConsumerAccess
+    plain: tuple[str, ...]
+    """The personal fields of which values may be stored that are not encrypted."""
     copied: str | None
     """Why the store is a copy that does not act on the world; None for any other."""
     marks: DeliveryMarks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.domain.specs import CompiledDomain
 from storage.errors import KeysUnavailable
 from storage.files.opening_resources import OpeningResources
-from storage.log.event_log import EventLog
+from storage.log.event_log import DESTROYED_KEYS, EventLog
 from storage.log.log_follower import LogFollower
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def open_keys(
 ) -> None:
     """Open the key store, and have the domain's codec seal and read with it; `resources` closes it.
 
-    A store has one from its first opening with personal fields on. Raises KeysUnavailable, DamagedKeys,
+    A store has one from its first opening with personal fields on. Keys that were destroyed, and are there
+    since the key store is an earlier copy, are destroyed again. Raises KeysUnavailable, DamagedKeys,
     StoreLocked, StorageError.
     """
     if master is None:
@@ -96,8 +97,18 @@ def open_keys(
             f"{known.decode()}; restore the store's own, or say where it is with keys_path="
         )
     use_keys(domain, Keyring(store, readonly=readonly), resources)
+    if readonly:
+        return
+    assert isinstance(log, EventLog)
+    destroyed = [bytes.fromhex(key[len(DESTROYED_KEYS) :].decode()) for key, _ in log.notes(DESTROYED_KEYS)]
+    again = store.destroy_ids(destroyed)
+    if again:
+        logger.warning(
+            "the key store %s is older than the log: %d keys that were destroyed since are destroyed again",
+            folder,
+            again,
+        )
     if known is None:
-        assert isinstance(log, EventLog)
         log.append([], notes=[(KEYS_NOTE, store.id.encode())])
 
 

@@ -180,6 +180,7 @@ class Runtime:
                 log.moved,
             ),
             changed_code=ChangedCode(schema, checked.changed, replicas, progress, commands.steps),
+            plain=checked.plain,
             process_managers=managers,
             consumers=ConsumerAccess(make_consumers),
             copied=copied,

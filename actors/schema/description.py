@@ -5,7 +5,7 @@ It is the same in every process, and as JSON it is what a repository keeps in a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -197,14 +197,17 @@ class Schema:
             if one.personal
         ]
 
-    def plain_before(self) -> list[str]:
-        """The personal fields of which plain values may be stored, as `Class.field`."""
-        return [
+    def plain_before(self, written: Collection[str]) -> tuple[str, ...]:
+        """The personal fields of which plain values may be in events, as `Class.field`.
+
+        `written` are the names, without versions, of the events that were ever written.
+        """
+        return tuple(
             f"{name}.{field}"
             for name, type in sorted(self.types.items())
             for field, one in type.fields.items()
-            if one.was_plain and type.kind != "state"
-        ]
+            if one.was_plain and (name in written if type.kind == "event" else type.kind == "value")
+        )
 
     def reached_from(self, names: Iterable[str]) -> set[str]:
         """These types, and all that their values may hold, further in too.

@@ -52,12 +52,13 @@ class CheckedSchema(NamedTuple):
 
     `notes` are to be written; `written` are the event types, by their names in the code, of which the store
     knows that they were written in their present version; `changed` are the models whose code is not the one
-    that filled them.
+    that filled them. `plain` are the personal fields of which values may be stored that are not encrypted.
     """
 
     notes: list[Note]
     written: frozenset[str]
     changed: frozenset[str]
+    plain: tuple[str, ...] = ()
 
 
 class ManagerRecords(Protocol):
@@ -104,7 +105,8 @@ def check_store(
     )
     notes = changes(stored, target, log.head)
     notes += [accepted_note(name) for name in sorted(accepted - stored.accepted)]
-    return CheckedSchema(notes, written, changed)
+    plain = target.plain_before({version_of(name)[0] for name in stored.written})
+    return CheckedSchema(notes, written, changed, plain)
 
 
 def _guessed(log: LogReader, code: Code) -> Schema:

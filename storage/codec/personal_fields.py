@@ -62,9 +62,9 @@ class Sealer(Protocol):
     def digest(self, subject: str, data: bytes) -> bytes:
         """A digest that nobody can compute without the subject's key."""
 
-    def destroy(self, subjects: Collection[str]) -> None:
-        """Destroy the keys of subjects: what was sealed with them can't be read any more. Raises
-        StorageError.
+    def destroy(self, subjects: Collection[str]) -> list[bytes]:
+        """Destroy the keys of subjects: what was sealed with them can't be read any more. Returns the ids of
+        the keys. Raises StorageError.
         """
 
     def destroying(self) -> list[str]:

@@ -40,6 +40,8 @@ KEYS_FOLDER = "keys"
 """Its name in a store's directory."""
 MAP_SIZE = 1 << 34
 ID_BYTES = 8
+NO_KEY = bytes(ID_BYTES)
+"""In the place of the id of a subject that has no key."""
 _FORMAT = b"1"
 _DATABASES = ("meta", "keys", "subjects", "destroyed", "destroying")
 _ENTRY_HEAD = 16 + 8  # digest of the subject, slot
@@ -186,7 +188,7 @@ class KeyStore:
     def destroying(self) -> list[str]:
         """The subjects whose keys are, or are to be, destroyed, while that is not recorded in the log yet."""
         with self._reading() as transaction, transaction.cursor(self._databases["destroying"]) as cursor:
-            return [value.decode("utf-8", "surrogatepass") for _, value in cursor]
+            return list(dict.fromkeys(value.decode("utf-8", "surrogatepass") for _, value in cursor))
 
     # -- writing -----------------------------------------------------------------------------
     def new_key(self, digest: bytes) -> tuple[NewKey, bytes]:
@@ -215,44 +217,61 @@ class KeyStore:
 
         self._write(write, "writing new keys")
 
-    def destroy(self, subjects: Collection[str]) -> None:
+    def destroy(self, subjects: Collection[str]) -> list[bytes]:
         """Destroy the keys of subjects; on return they can't be had from these files any more.
 
-        Until `recorded` is called, `destroying` names the subjects. A subject without a key is one of them,
-        too. Raises StorageError: then it can be called again.
+        Returns the ids of the keys, with those of an earlier call that was not `recorded`. Until it is,
+        `destroying` names the subjects; one without a key is among them, too. Raises StorageError: then it
+        can be called again.
         """
         digests = {subject_digest(one): one for one in subjects}
         databases = self._databases
 
         def begin(transaction: lmdb.Transaction[bytes]) -> None:
             for digest, subject in digests.items():
-                transaction.put(digest, subject.encode("utf-8", "surrogatepass"), db=databases["destroying"])
+                id = transaction.get(digest, NO_KEY, db=databases["subjects"])
+                value = subject.encode("utf-8", "surrogatepass")
+                transaction.put(digest + id, value, db=databases["destroying"])
 
         self._write(begin, "beginning to destroy keys")
+        with self._reading() as transaction, transaction.cursor(databases["destroying"]) as cursor:
+            ids = [key[16:] for key, _ in cursor if key[:16] in digests and key[16:] != NO_KEY]
+        self.destroy_ids(ids)
+        return ids
+
+    def destroy_ids(self, ids: Collection[bytes]) -> int:
+        """Destroy keys by their ids, but for those that are; returns how many there were.
+
+        Raises StorageError: then it can be called again.
+        """
+        databases = self._databases
         with self._reading() as transaction:
-            slots = {
-                digest: (id, int.from_bytes(entry[16:_ENTRY_HEAD], "big"))
-                for digest in digests
-                if (id := transaction.get(digest, db=databases["subjects"])) is not None
-                and (entry := transaction.get(id, db=databases["keys"])) is not None
+            found = {
+                id: entry for id in ids if (entry := transaction.get(id, db=databases["keys"])) is not None
             }
-        self._halves.erase(slot for _, slot in slots.values())
+        if not found:
+            return 0
+        self._halves.erase(int.from_bytes(entry[16:_ENTRY_HEAD], "big") for entry in found.values())
 
         def end(transaction: lmdb.Transaction[bytes]) -> None:
             now = (time.time_ns() // 1000).to_bytes(8, "big")
-            for digest, (id, _) in slots.items():
-                transaction.delete(digest, db=databases["subjects"])
+            for id, entry in found.items():
+                transaction.delete(entry[:16], id, db=databases["subjects"])
                 transaction.delete(id, db=databases["keys"])
                 transaction.put(id, now, db=databases["destroyed"])
 
         self._write(end, "destroying keys")
+        return len(found)
 
     def recorded(self, subjects: Collection[str]) -> None:
         """Note that the log says of these subjects that they were forgotten. Raises StorageError."""
+        digests = {subject_digest(subject) for subject in subjects}
 
         def write(transaction: lmdb.Transaction[bytes]) -> None:
-            for subject in subjects:
-                transaction.delete(subject_digest(subject), db=self._databases["destroying"])
+            with transaction.cursor(self._databases["destroying"]) as cursor:
+                keys = [key for key, _ in cursor if key[:16] in digests]
+            for key in keys:
+                transaction.delete(key, db=self._databases["destroying"])
 
         self._write(write, "noting what was destroyed")
 

@@ -95,16 +95,19 @@ class Keyring:
                 del self._pending[subject]
 
     # -- forgetting --------------------------------------------------------------------------
-    def destroy(self, subjects: Collection[str]) -> None:
-        """Destroy the keys of subjects, on disk and here. Raises StorageError: then it can be called again.
+    def destroy(self, subjects: Collection[str]) -> list[bytes]:
+        """Destroy the keys of subjects, on disk and here; the ids of the keys.
+
+        Raises StorageError: then it can be called again.
 
         What is sealed for one of them afterwards has a new key.
         """
         with self._lock:
             self.flush()
-            self.store.destroy(subjects)
+            ids = self.store.destroy(subjects)
             self._by_subject.clear()
             self._by_id.clear()
+            return ids
 
     def destroying(self) -> list[str]:
         """The subjects whose destruction has begun, and is not recorded yet."""

@@ -41,6 +41,8 @@ from storage.log.take_over import Progress, take_over
 from storage.log.unindexed_tail import check_new, write_tail
 from storage.tables.schema import ModelSchema
 
+DESTROYED_KEYS = b"store/destroyed/"
+"""What the notes begin with that have the ids of destroyed keys: a key store that is older may have them."""
 REMEMBERED_STREAMS = 10_000
 """Streams whose last version is remembered, so that their next events need no look-up in the index."""
 
@@ -272,16 +274,18 @@ class EventLog(LogReader):
     ) -> int:
         """Destroy the keys of subjects, then record that as a correction that changes no event; its number.
 
-        `models` are as for `correct`; `inline` are the inline models whose tables the next opening drops, so
-        that they are filled again. Raises as `correct` does; the keys may be destroyed then. The writer's
-        thread.
+        Notes have the ids of the keys. `models` are as for `correct`; `inline` are the inline models whose
+        tables the next opening drops, so that they are filled again. Raises as `correct` does; the keys may
+        be destroyed then. The writer's thread.
         """
         with self._writing:
             self._require_writable()
             if self._codec.sealer is None:
                 raise StorageError(f"the log in {self.path} was opened without the keys of personal fields")
-            self._codec.sealer.destroy(subjects)
-            return self._operation((), who, why, time_us, models, {}, inline)
+            notes: dict[bytes, bytes | None] = {
+                DESTROYED_KEYS + id.hex().encode(): b"" for id in self._codec.sealer.destroy(subjects)
+            }
+            return self._operation((), who, why, time_us, models, notes, inline)
 
     def drop_snapshots(self, streams: Iterable[str]) -> None:
         """Delete the snapshots of these streams, whose states are folded from events again.

@@ -60,8 +60,9 @@ class InlineTables:
         self._handles: dict[TableSchema, TableHandle] = {}
         self._catalog: lmdb._Database | None = None
         self._open: weakref.WeakSet[Access] = weakref.WeakSet()
-        self._outdated: set[str] = set()
-        """The models whose tables serve until the log is closed, and are dropped when it is opened."""
+        self.outdated: set[str] = set()
+        """The models whose tables serve until the log is closed, and are dropped when it is opened. To be
+        read only."""
 
     # -- opening and closing ---------------------------------------------------------------------------------
     def attach(self, environment: lmdb.Environment, head: int) -> None:
@@ -81,7 +82,7 @@ class InlineTables:
             self._drop_all(environment)
             stored = {}
         for name, (fingerprint, databases) in stored.items():
-            if name in self._outdated:
+            if name in self.outdated:
                 continue  # opened again in the middle, where nobody would fill them
             if name not in self.models or self.models[name].fingerprint() != fingerprint:
                 self._drop(environment, name, databases)
@@ -90,7 +91,7 @@ class InlineTables:
         with environment.begin(write=True) as txn:
             for name, model in self.models.items():
                 names = [database for table in model.tables for database in _names(model, table)]
-                fingerprint = "" if name in self._outdated else model.fingerprint()
+                fingerprint = "" if name in self.outdated else model.fingerprint()
                 txn.put(MODEL + name.encode(), msgpack.packb([fingerprint, names]), db=self._catalog)
                 for table in model.tables:
                     rows, *indexes = (
@@ -151,7 +152,7 @@ class InlineTables:
             model = self.models[name]
             names = [database for table in model.tables for database in _names(model, table)]
             txn.put(MODEL + name.encode(), msgpack.packb(["", names]), db=self._catalog)
-            self._outdated.add(name)
+            self.outdated.add(name)
 
     def detach(self) -> None:
         """End every transaction that reads them; call it before the environment is closed."""

@@ -149,6 +149,10 @@ class LogReader(EventReads):
                 pass
         return None
 
+    def outdated_inline_models(self) -> list[str]:
+        """The inline models whose tables show what was forgotten, until the log is opened again."""
+        return [] if self._inline is None else sorted(self._inline.outdated)
+
     def snapshot_streams(self, but: Collection[str]) -> list[str]:
         """The streams that have a snapshot, but for those of states with one of these fingerprints."""
         found = []

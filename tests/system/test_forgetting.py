@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -16,6 +17,7 @@ from actors import (
     DomainError,
     InvalidMessage,
     OpenedForReading,
+    StoreFull,
     SubjectForgotten,
     System,
 )
@@ -173,6 +175,40 @@ def test_what_a_crash_left_is_finished_by_the_next_opening(
         assert len(system.stream("forgotten-c1")) == 1
 
 
+def test_an_earlier_copy_of_the_key_store_brings_nobody_back(folder: Path) -> None:
+    with opened(folder) as system:
+        fill(system)
+    shutil.copytree(folder / "store/keys", folder / "earlier")
+    with opened(folder) as system:
+        system.forget("c1", wait=True)
+    shutil.rmtree(folder / "store/keys")
+    (folder / "earlier").rename(folder / "store/keys")
+    with opened(folder) as system:
+        assert system.stream("customer-c1")[0].event == GONE
+        assert system.stream("customer-c2")[0].event.name == "Annabel 2"
+
+
+def test_an_event_that_is_not_written_once_its_key_is_leaves_a_key_that_is_used_next(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(folder) as system:
+        fill(system)
+
+        def dies(_self: EventLog) -> None:
+            raise StoreFull("the process dies between the key and the event")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(EventLog, "_begin", dies)
+            with pytest.raises(StoreFull):
+                system.execute(Name("c3", "Bob"))
+        keyring = system._runtime.parts.domain.codec.sealer
+        assert (system.position, keyring.store.counts()["keys"]) == (6, 3)
+    with opened(folder) as system:
+        system.execute(Name("c3", "Bob"))
+        assert system._runtime.parts.domain.codec.sealer.store.counts()["keys"] == 3
+        assert system.query(NameOf("c3"), consistency="strong") == ("Bob", None)
+
+
 def test_a_reader_follows(folder: Path) -> None:
     with opened(folder) as system:
         fill(system)
@@ -201,6 +237,8 @@ def test_an_inline_model_is_filled_again_by_the_next_opening_whatever_happens_be
     with opened(folder, porters) as system:
         system.execute_many([Arrive("c1", "Annabel 1"), Arrive("c2", "Annabel 2")])
         assert system.forget("c1", wait=True).at_next_opening == ("doors",)
+        [warning] = system.health().warnings
+        assert "inline model doors shows what was forgotten" in warning
         system.execute(Arrive("c3", "Bob"))
         assert system.query(AtDoors()) == ["Annabel 1", "Annabel 2", "Bob"]
         # A failed commit opens the log again: nobody would fill the tables then.

@@ -52,6 +52,10 @@ def test_a_field_that_became_personal_is_sealed_in_a_copy_and_can_be_forgotten(f
     with opened(folder, "store", PLAIN) as system:
         for number in range(5):
             system.execute(TAKE_PLAIN(f"n{number}", f"Annabel {number}"), command_id=f"id-{number}")
+    with opened(folder, "store", SEALED) as system:
+        [warning] = system.health().warnings
+        assert "values of the personal field Noted.text that were stored before" in warning
+        assert system.health().status == "ok"
     copy(folder, SEALED)
     assert b"Annabel" in log_of(folder, "store")
     assert b"Annabel" not in log_of(folder, "copy")
@@ -59,6 +63,7 @@ def test_a_field_that_became_personal_is_sealed_in_a_copy_and_can_be_forgotten(f
         assert system.stream("note-n3")[0].event.text == "Annabel 3"
         again = system.execute(TAKE_SEALED("n3", "Annabel 3"), command_id="id-3")
         assert (again.position, system.position) == (4, 5)
+        assert system.health().warnings == ()
         system.forget("n3")
         assert system.stream("note-n3")[0].event.text == "[forgotten]"
         assert system.stream("note-n2")[0].event.text == "Annabel 2"

@@ -97,3 +97,28 @@ def test_the_check_of_a_files_structure_is_a_module_to_be_imported_by_name() -> 
     import lmdb.verify as verify
 
     assert callable(verify.verify)
+
+
+def test_what_is_deleted_stays_in_the_file_and_is_not_in_a_compact_copy(
+    environment: lmdb.Environment, tmp_path: Path
+) -> None:
+    values = [b"secret-%d" % number * 700 for number in range(20)]
+    with environment.begin(write=True) as transaction:
+        for number, value in enumerate(values):
+            transaction.put(b"%d" % number, value)
+    with environment.begin(write=True) as transaction:
+        for number in range(len(values)):
+            transaction.delete(b"%d" % number)
+    assert b"secret-7" in (tmp_path / "data/data.mdb").read_bytes()
+    with (tmp_path / "copy.mdb").open("wb") as file:
+        environment.copyfd(file.fileno(), compact=True)
+    copied = (tmp_path / "copy.mdb").read_bytes()
+    assert (b"secret" in copied, b"A" in copied) == (False, True)
+
+
+def test_the_number_of_the_last_transaction_tells_of_a_commit(environment: lmdb.Environment) -> None:
+    before = environment.info()["last_txnid"]
+    assert environment.info()["last_txnid"] == before
+    with environment.begin(write=True) as transaction:
+        transaction.put(b"d", b"D")
+    assert environment.info()["last_txnid"] == before + 1

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from storage.crypto import ciphers
 from storage.crypto.halves import CHUNK, HALF_BYTES
 from storage.crypto.key_store import KeyStore, NewKey, subject_digest
 from storage.crypto.keyring import Keyring
@@ -289,3 +292,20 @@ def test_a_digest_can_only_be_computed_with_the_subjects_key(folder: Path) -> No
     keys.destroy(["ann"])
     assert keys.digest("ann", b"Ann Smith") != before
     keys.close()
+
+
+def test_cryptography_is_imported_when_a_key_is_first_used() -> None:
+    program = (
+        "import sys; from actors import Domain, System\n"
+        "import storage.crypto.key_store, storage.crypto.keyring, storage.crypto.master_key\n"
+        "print('cryptography' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
+
+
+def test_a_missing_package_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    ciphers._imported.cache_clear()
+    with pytest.raises(KeysUnavailable, match=r"pip install 'onewriter\[crypto\]'"):
+        opened(folder)
+    ciphers._imported.cache_clear()

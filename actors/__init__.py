@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from actors.domain.process_manager import ProcessManager
     from actors.domain.process_manager_spec import Rejection
     from actors.domain.read_model import Objects, ReadModel, Tables, each, words
-    from actors.health import Activity, Health, ProcessManagerHealth, Rebuild
+    from actors.health import Activity, Health, HeldBack, ProcessManagerHealth, Rebuild
     from actors.migration.copied_event import CopiedEvent
     from actors.process_managers.decision import Do
     from actors.process_managers.pending_effects import PendingEffect
@@ -133,7 +133,7 @@ else:
             "actors.domain.process_manager": ["ProcessManager"],
             "actors.domain.process_manager_spec": ["Rejection"],
             "actors.domain.read_model": ["Objects", "ReadModel", "Tables", "each", "words"],
-            "actors.health": ["Activity", "Health", "ProcessManagerHealth", "Rebuild"],
+            "actors.health": ["Activity", "Health", "HeldBack", "ProcessManagerHealth", "Rebuild"],
             "actors.migration.copied_event": ["CopiedEvent"],
             "actors.process_managers.decision": ["Do"],
             "actors.process_managers.pending_effects": ["PendingEffect"],
@@ -210,6 +210,7 @@ __all__ = [
     "ForkedProcess",
     "Forgotten",
     "Health",
+    "HeldBack",
     "InvalidBackup",
     "InvalidExport",
     "InvalidKey",

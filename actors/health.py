@@ -10,6 +10,7 @@ __all__ = [
     "ActorHealth",
     "CacheHealth",
     "Health",
+    "HeldBack",
     "ModelHealth",
     "ProcessManagerHealth",
     "ReplicaHealth",
@@ -45,11 +46,25 @@ class ActorHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldBack:
+    """That callers wait because a model on a replica is more than `max_lag_before_wait` positions behind.
+
+    `behind`: how many positions; `seconds`: for how long callers have been held back, again and again
+    """
+
+    replica: str
+    model: str
+    behind: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class WriterHealth:
     """The command handler.
 
     - `busy_with`: (command, stream, seconds) while a decider runs
     - `trouble`: why the last commit failed; None once one has succeeded
+    - `held_back`: for which replica callers wait; None if they do not
     """
 
     commands: int
@@ -58,6 +73,7 @@ class WriterHealth:
     waiting: int
     busy_with: tuple[str, str, float] | None
     trouble: str | None
+    held_back: HeldBack | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class Settings:
     keys_path: str | None = None
     map_limit: float = 0.8
     disk_limit: float = 86_400.0
+    max_lag_before_wait: int | None = None
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -67,6 +68,12 @@ class Settings:
                 raise ValueError(
                     f"{name}= must be an int of at most {MOST_THREADS:,}, got {short_repr(value)}"
                 )
+        bound = self.max_lag_before_wait
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 1):
+            raise ValueError(
+                "max_lag_before_wait= must be a number of positions from 1 on, or None for any, got "
+                + short_repr(bound)
+            )
         for name in ("result_cache", "verify_bytes"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:

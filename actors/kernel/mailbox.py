@@ -7,6 +7,7 @@ closed it answers every message it holds, and every one that still arrives, with
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -73,6 +74,8 @@ class Mailbox:
         self._overflow: OrderedDict[Request, None] = OrderedDict()
         self._extra_weight = 0
         self._refusal: Callable[[], Exception] | None = None
+        self._callers_limit = math.inf
+        self._callers_because: str | None = None
 
     def __len__(self) -> int:
         """Commands waiting now."""
@@ -80,7 +83,35 @@ class Mailbox:
 
     def full(self) -> bool:
         """Whether there is no room for a request from outside."""
-        return bool(self._overflow) or (self._limit is not None and len(self) >= self._limit)
+        return (
+            bool(self._overflow)
+            or len(self) >= self._callers_limit
+            or (self._limit is not None and len(self) >= self._limit)
+        )
+
+    def limit_callers(self, limit: float, because: str | None) -> None:
+        """Have callers wait while so many commands wait already, which may be none; `because` says why.
+
+        With `math.inf` the mailbox's own bound alone counts. What others offer or `put` is not concerned. Any
+        thread.
+        """
+        more = limit > self._callers_limit
+        self._callers_limit, self._callers_because = limit, because
+        if more and self._overflow:
+            self._admit()
+        if more and self._waiting:
+            with self._room:
+                self._room.notify_all()
+
+    @property
+    def held_because(self) -> str | None:
+        """Why callers have to wait now, as the end of a sentence; None if not by `limit_callers`."""
+        return self._callers_because if len(self) >= self._callers_limit else None
+
+    @property
+    def has_callers(self) -> bool:
+        """Whether callers wait for room."""
+        return bool(self._waiting or self._overflow)
 
     def put(self, envelope: Any, /) -> None:
         """Add an envelope without waiting; answered with an error when the mailbox is closed."""
@@ -93,20 +124,28 @@ class Mailbox:
         if self._refusal is not None:
             self._refuse_waiting()
 
-    def offer(self, request: Request, timeout: float) -> bool:
-        """Add a request, waiting up to `timeout` seconds for room; False when there was none."""
-        if self._limit is not None and len(self) >= self._limit and not self._wait_for_room(timeout):
+    def offer(self, request: Request, timeout: float, *, of_caller: bool = False) -> bool:
+        """Add a request, waiting up to `timeout` seconds for room; False when there was none.
+
+        One `of_caller` heeds `limit_callers`, too.
+        """
+        limit = self._limit
+        if (
+            (limit is not None and len(self) >= limit) or (of_caller and len(self) >= self._callers_limit)
+        ) and not self._wait_for_room(timeout, of_caller):
             return False
         self.put(request)
         return True
 
-    def _wait_for_room(self, timeout: float) -> bool:
-        assert self._limit is not None
+    def _wait_for_room(self, timeout: float, of_caller: bool) -> bool:
+        limit = math.inf if self._limit is None else self._limit
         end = time.monotonic() + timeout
         with self._room:
             self._waiting += 1
             try:
-                while len(self) >= self._limit and self._refusal is None:
+                while self._refusal is None and (
+                    len(self) >= limit or (of_caller and len(self) >= self._callers_limit)
+                ):
                     remaining = end - time.monotonic()
                     if remaining <= 0:
                         return False
@@ -119,13 +158,13 @@ class Mailbox:
         """Add a request now, or as soon as there is room and its turn has come; whether it was added now.
         Never waits.
         """
-        if not self._overflow and (self._limit is None or len(self) < self._limit):
+        if not self.full():
             self.put(request)
             return True
         with self._room:
             self._overflow[request] = None
         # Where something waits, the thread that takes it admits from the overflow queue afterwards.
-        if self.empty() or self._refusal is not None:
+        if self.empty() or self._refusal is not None or self._callers_because is not None:
             self._admit()
         return False
 
@@ -143,11 +182,11 @@ class Mailbox:
         """Move to the queue what there is room for, and leave some room to the threads that wait for it. Any
         thread.
         """
-        assert self._limit is not None
         with self._room:
-            free = max(self._limit - len(self), 0)
+            limit = min(math.inf if self._limit is None else self._limit, self._callers_limit)
+            free = max(limit - len(self), 0)
             # One at least, where there is room: taking it admits the next ones.
-            end = self._limit - min(self._waiting, free // 2)
+            end = limit - min(self._waiting, free // 2)
             while self._overflow and (len(self) < end or self._refusal is not None):
                 request, _ = self._overflow.popitem(last=False)
                 self._extra_weight += request.weight - 1

@@ -17,6 +17,7 @@ from actors.health import (
 )
 from actors.kernel.supervisor import ActorSlot
 from actors.replication.backfill import DAMAGED
+from actors.replication.lag import counted
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
@@ -85,6 +86,7 @@ def _writer(parts: Parts) -> WriterHealth:
         len(parts.command_client.mailbox),
         busy,
         writer.trouble,
+        None if parts.pace is None else parts.pace.health(),
     )
 
 
@@ -151,6 +153,12 @@ def _problems(
         found.append(
             "the store is a copy, so no process manager runs and no consumer delivers until it is adopted: "
             f"{parts.copied}"
+        )
+    held = writer.held_back
+    if held is not None and held.seconds > parts.settings.lag_limit:
+        found.append(
+            f"callers have been held back for {held.seconds:.1f} s: model {held.model} on {held.replica} is "
+            f"{counted(held.behind)} behind, and max_lag_before_wait is {parts.settings.max_lag_before_wait}"
         )
     if writer.trouble is not None:
         found.append(f"the last commit failed: {writer.trouble}")

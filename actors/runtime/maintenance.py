@@ -29,8 +29,8 @@ class Maintenance:
 
     def run(self) -> None:
         """Sample what moves, close old views, watch the running decider, store answers of consumers that
-        could not be stored, free the slots of dead readers, look for the log's file and the room for it, and
-        have the host look after the replicas."""
+        could not be stored, free the slots of dead readers, look for the log's file and the room for it, see
+        whether callers have to wait, and have the host look after the replicas."""
         parts = self._parts
         self._monitor.look()
         expired = parts.views.expire(parts.settings.view_max_age)
@@ -48,6 +48,8 @@ class Maintenance:
             self._log_file_checked = now
             parts.log_file.check()
         parts.room.look(now)
+        if parts.pace is not None:
+            parts.pace.look()
         parts.replicas.run_maintenance()
         parts.changed_code.run()
 

@@ -20,6 +20,7 @@ from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.changed_code import ChangedCode
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.room_watch import RoomWatch
+from actors.runtime.writer_pace import WriterPace
 from actors.settings import Settings
 from actors.subscriptions.consumer_access import ConsumerAccess
 from actors.writer.command_client import CommandClient
@@ -52,6 +53,8 @@ class Parts(NamedTuple):
     log_file: LogFileWatch
     room: RoomWatch
     """Whether maps and disks will be full soon."""
+    pace: WriterPace | None
+    """What keeps the writer from outrunning its replicas; None if nothing does."""
     skips: SkippedEvents
     listeners: Listeners
     calls: RunningCalls

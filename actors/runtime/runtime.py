@@ -50,6 +50,7 @@ from actors.runtime.reading import (
 from actors.runtime.rebuilds import Rebuilds
 from actors.runtime.room_watch import RoomWatch
 from actors.runtime.store_identity import IDENTITY_FILE, check_identity, note_end
+from actors.runtime.writer_pace import WriterPace
 from actors.schema.describing import code_of
 from actors.schema.description import Schema
 from actors.schema.opening import CheckedSchema, ManagerRecords, check_store
@@ -146,6 +147,18 @@ class Runtime:
             return ConsumerRegistry(log, progress, commands.steps, calls, marks, consumers_off)
 
         actors: dict[str, ActorSlot] = {}
+        pace = None
+        if settings.max_lag_before_wait is not None and refusal is None:
+            pace = WriterPace(
+                settings.max_lag_before_wait,
+                commands.mailbox,
+                replicas,
+                actors,
+                lambda replica, model: self._monitor.lag(replica, model).still,
+                settings.busy_limit,
+            )
+            listeners.committed.append(pace.committed)
+            listeners.applied.append(pace.applied)
         self.parts = Parts(
             path=path,
             source=source,
@@ -160,6 +173,7 @@ class Runtime:
                 settings.map_limit,
                 settings.disk_limit,
             ),
+            pace=pace,
             skips=skips,
             listeners=listeners,
             calls=calls,
@@ -188,6 +202,8 @@ class Runtime:
             actors=actors,
         )
         self._monitor = Monitor(self.parts)
+        if pace is not None:
+            pace.update()
         replicas.dispatcher.replicas.why_not = self._monitor.why_not
         self.rebuilds = Rebuilds(self.parts, self._monitor)
         self.corrections = Corrections(self.parts, self.rebuilds)

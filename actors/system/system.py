@@ -115,6 +115,7 @@ class System(
         keys_path: str | PathLike[str] | None = None,
         map_limit: float = 0.8,
         disk_limit: float = 86_400.0,
+        max_lag_before_wait: int | None = None,
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
 
@@ -162,6 +163,9 @@ class System(
         - `map_limit`: the share of a file's map from which on health warns that it will be full;
           `disk_limit`: for how many seconds the disk has to have room, at the pace of the last hours, before
           health warns
+        - `max_lag_before_wait`: callers of commands wait while a model that serves is more than so many
+          positions behind on a replica, and get `Overloaded` if that lasts for their whole timeout; None for
+          never
 
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
         `DomainError` for a mistake in the domain, and for a domain that can't read what the store holds, with
@@ -199,6 +203,7 @@ class System(
             keys_path=None if keys_path is None else os.fspath(keys_path),
             map_limit=map_limit,
             disk_limit=disk_limit,
+            max_lag_before_wait=max_lag_before_wait,
         )
         resources = OpeningResources()
         try:

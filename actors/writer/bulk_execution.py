@@ -124,7 +124,7 @@ def in_bulks(many: ManyCommands, mailbox: Mailbox, end: float, timeout: float) -
             many.late(indexes, bulk, timeout)
             continue
         under_way.append((indexes, bulk))
-        if not mailbox.offer(bulk, left):
+        if not mailbox.offer(bulk, left, of_caller=True):
             bulk.fail(overloaded(mailbox))
     for indexes, bulk in under_way:
         try:

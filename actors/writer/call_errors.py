@@ -38,7 +38,13 @@ def no_reply(command_id: str, timeout: float) -> CommandTimeout:
 
 
 def overloaded(mailbox: Mailbox) -> Overloaded:
-    """The error of what found no room in the writer's mailbox."""
+    """The error of what found no room in the writer's mailbox, or was held back."""
+    held = mailbox.held_because
+    if held is not None:
+        return Overloaded(
+            f"commands are held back because {held}; nothing was done; try again later, or give a longer "
+            "timeout="
+        )
     return Overloaded(
         f"the command handler's mailbox stayed full ({len(mailbox)} commands wait); nothing was done; "
         "try again later, give a longer timeout=, or open the system with a larger mailbox_size="

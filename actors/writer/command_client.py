@@ -197,7 +197,7 @@ class CommandClient:
         left = end - time.monotonic()
         if left <= 0 and strict:
             raise self._late(submission, timeout, number)
-        if not self.mailbox.offer(submission, left):
+        if not self.mailbox.offer(submission, left, of_caller=True):
             raise overloaded(self.mailbox)
 
     def _late(self, submission: Submission, timeout: float, number: int = 1) -> ActorsError:

@@ -223,9 +223,9 @@ def test_what_has_no_reply_in_time_may_be_on_disk(loop: bool, clock: Clock) -> N
     """Nobody answers: what is handed over is in the mailbox for good."""
 
     class Slow(Mailbox):
-        def offer(self, *given: Any) -> bool:
+        def offer(self, *given: Any, **options: Any) -> bool:
             clock.later = 0.0
-            return super().offer(*given)
+            return super().offer(*given, **options)
 
     mailbox = Slow()
     clock.later = -3600.0  # However slow this machine is, they are handed over in time.

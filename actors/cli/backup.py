@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.json_values import json_line
@@ -22,7 +22,7 @@ __all__ = ["main"]
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} backup shop /mnt/backups/shop", "all of it, the first time; later what was added"),
-    ("{program} backup shop /mnt/backups/shop --full --json", "all of it again, once a week"),
+    ("{program} backup shop /mnt/backups/shop --full --keep 4", "all of it again, once a week"),
     ("{program} restore /mnt/backups/shop shop-again", "a new store of the newest backup"),
 )
 SHARE = 0.25
@@ -51,6 +51,12 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("target", metavar="TARGET", help="the folder of the store's backups; made if missing")
     parser.add_argument("--full", action="store_true", help="all of it, whatever the folder has")
     parser.add_argument(
+        "--keep",
+        type=positive,
+        metavar="N",
+        help="at the end, remove all before the last N full backups (default: remove nothing)",
+    )
+    parser.add_argument(
         "--share",
         type=_share,
         default=SHARE,
@@ -75,6 +81,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 options.target,
                 full=options.full,
                 share=options.share,
+                keep=options.keep,
                 max_bytes_per_second=options.max_bytes_per_second,
                 progress=progress,
             )

@@ -25,6 +25,7 @@ class BackupMethods(SystemBase):
         full: bool = False,
         share: float = BACKUP_SHARE,
         max_bytes_per_second: float | None = None,
+        keep: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Backup:
         """Back the store up to the folder `target`, while it is in use; returns once it is on disk.
@@ -38,6 +39,8 @@ class BackupMethods(SystemBase):
         spares the disk. `progress` is called with the position that is reached, and the last one. Any
         thread; a system that was opened for reading makes backups, too.
 
+        At the end, with `keep`, all files before the last `keep` full backups are removed.
+
         Raises InvalidBackup if the folder holds something else, StoreLocked if another backup into it is
         running, DamagedStore for damage in the log, StoreFull, StorageError, WrongThread, TypeError,
         ValueError. What was in the folder stays as it is.
@@ -50,5 +53,6 @@ class BackupMethods(SystemBase):
             full=full,
             share=share,
             max_bytes_per_second=max_bytes_per_second,
+            keep=keep,
             progress=progress,
         )

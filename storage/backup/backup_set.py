@@ -18,6 +18,7 @@ from storage.errors import InvalidBackup, StorageError
 from storage.files.arguments import resolved_path
 from storage.files.environment import make_directory
 from storage.files.error_translation import from_system
+from storage.files.opening_resources import sync_directory
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = ["BackupSet", "is_backup"]
@@ -76,6 +77,25 @@ class BackupSet:
         number = int(files[-1].name[:8]) + 1 if files else 1
         return self.path / f"{number:08d}-{'full' if full else 'increment'}.backup"
 
+    def remove_before(self, keep: int) -> list[Path]:
+        """Remove what comes before the last `keep` full files that can be read; returns what was removed.
+
+        Raises StorageError.
+        """
+        files = self.files()
+        fulls = [file for file in reversed(files) if file.name.endswith("-full.backup") and _readable(file)]
+        if len(fulls) < keep:
+            return []
+        gone = [file for file in files if file.name < fulls[keep - 1].name]
+        try:
+            for file in gone:  # the oldest first: what is left can be used at every moment
+                file.unlink()
+            if gone:
+                sync_directory(self.path)
+        except OSError as error:
+            raise from_system(error, f"old backups in {self.path} cannot be removed", self.path) from error
+        return gone
+
     def _names(self) -> list[str]:
         try:
             return os.listdir(self.path)
@@ -98,6 +118,25 @@ class BackupSet:
                 f"{self.path} is no folder of backups: it holds {foreign[0]!r}{more}; choose an empty one, "
                 "or one that does not exist yet"
             )
+
+
+def checked_keep(keep: object) -> int | None:
+    """How many full backups stay, None for all. Raises TypeError, ValueError."""
+    if keep is None:
+        return None
+    if isinstance(keep, bool) or not isinstance(keep, int):
+        raise TypeError(f"keep= must be a whole number or None, got {keep!r}")
+    if keep < 1:
+        raise ValueError(f"keep= must be at least 1, got {keep!r}; None removes nothing")
+    return keep
+
+
+def _readable(file: Path) -> bool:
+    try:
+        open_segment(file)
+    except InvalidBackup:
+        return False
+    return True
 
 
 def segments_of(path: Path) -> list[Segment]:

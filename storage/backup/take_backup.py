@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from storage.backup.backup_file import BackupFile
-from storage.backup.backup_set import BackupSet, require_distinct
+from storage.backup.backup_set import BackupSet, checked_keep, require_distinct
 from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
 from storage.backup.pace import Pace, checked_rate, checked_share
 from storage.backup.segment_format import LinkRecord, Point, SegmentEnd, SegmentHeader
@@ -77,6 +77,7 @@ def take_backup(
     full: bool = False,
     share: float = 1.0,
     max_bytes_per_second: float | None = None,
+    keep: int | None = None,
     progress: Progress | None = None,
 ) -> Backup:
     """Add a backup of a log to the folder `target`: an increment, or a full one with `full`.
@@ -84,12 +85,13 @@ def take_backup(
     It is a full one, too, if the newest in the folder is not of this log as it is now. It takes a `share` of
     the thread's time, or more if the log grows faster than that, and writes up to `max_bytes_per_second`,
     None for no limit. `progress` is called with the position that is reached, and the last one. On return
-    the file is on disk.
+    the file is on disk, and what comes before the last `keep` full backups is removed; None removes nothing.
 
     Raises InvalidBackup for a folder of something else, StoreLocked if another backup into it is running,
     DamagedStore for damage in the log, StoreFull, StorageError, ValueError. The file is then not there, and
     the others are as before.
     """
+    keep = checked_keep(keep)
     pace = Pace(checked_rate(max_bytes_per_second), checked_share(share))
     backups = BackupSet(target)
     require_distinct(backups.path, log.path)
@@ -104,11 +106,13 @@ def take_backup(
             file = BackupFile(backups.next_path(full=base is None))
             backup = _Taking(log, base, file, pace, progress).run()
             file.publish()
-            return backup
         except BaseException:
             if file is not None:
                 file.discard()
             raise
+        if keep is not None:
+            backups.remove_before(keep)
+        return backup
 
 
 def _require_chain(log: LogTransaction) -> None:

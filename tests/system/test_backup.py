@@ -194,6 +194,17 @@ def test_a_restored_store_can_be_backed_up_and_restored_again(
     assert main(["verify", str(tmp_path / "second")]) == 0
 
 
+def test_a_system_that_is_open_for_reading_makes_backups(
+    store_path: Path, backups: Path, tmp_path: Path
+) -> None:
+    with System.open(store_path, ledger, replicas=1) as system:
+        system.execute(Pay("ann", 5))
+    with System.open(store_path, ledger, replicas=1, mode="read") as reader:
+        assert reader.backup(backups).position == 1
+    restore(backups, tmp_path / "restored")
+    assert served(tmp_path / "restored") == {"ann": 5}
+
+
 def test_the_commands_back_a_store_up_and_restore_it(
     store_path: Path, backups: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

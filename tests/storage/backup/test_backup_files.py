@@ -225,6 +225,34 @@ def test_a_newest_file_that_can_not_be_read_is_followed_by_a_full_one(
     restore_backup(backups, backups.with_name("restored"))
 
 
+def test_old_backups_are_removed_before_the_last_full_ones(history: History, backups: Path) -> None:
+    for full in (True, False, True, False, False, True, False):
+        history.step()
+        take_backup(history.log, backups, full=full)
+    names = [file.name[:12] for file in BackupSet(backups).files()]
+    take_backup(history.log, backups, keep=4)
+    assert [file.name[:12] for file in BackupSet(backups).files()[:-1]] == names
+    take_backup(history.log, backups, keep=2)
+    assert [file.name[:12] for file in BackupSet(backups).files()[:5]] == names[2:]
+    # A full one that can't be read does not count.
+    full = BackupSet(backups).files()[3]
+    assert "full" in full.name
+    full.write_bytes(full.read_bytes()[:-1])
+    take_backup(history.log, backups, full=True, keep=2)
+    assert len(BackupSet(backups).files()) == 8
+    take_backup(history.log, backups, keep=1)
+    left = BackupSet(backups).files()
+    assert ["full" in file.name for file in left] == [True, False]
+    assert sound(backups)
+    restore_backup(backups, backups.with_name("restored"))
+    restore_backup(left[0], backups.with_name("restored-of-a-file"))
+    with pytest.raises(InvalidBackup, match="is an increment"):
+        restore_backup(left[1], backups.with_name("never"))
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="keep="):
+            take_backup(history.log, backups, keep=wrong)
+
+
 def test_a_log_that_went_on_from_an_earlier_copy_is_backed_up_from_the_start(tmp_path: Path) -> None:
     backups, history = tmp_path / "backups", History(tmp_path / "log", 5)
     for _ in range(20):

@@ -20,6 +20,7 @@ from actors.domain.middleware import Middleware
 from actors.domain.personal import SubjectForgotten, declare_personal_fields
 from actors.domain.problems import Problems
 from actors.domain.process_manager_compiler import compile_process_managers
+from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.read_model import ReadModel
 from actors.domain.read_model_compiler import compile_read_models
 from actors.domain.signatures import signature_problem
@@ -108,6 +109,7 @@ class _Compiler:
             self.declarations.process_managers, self.events, self.commands, self.localns, self.problems
         )
         check_keys(process_managers.values(), self.events)
+        self._refuse_personal_keys(process_managers.values())
         compiled = CompiledDomain(
             name=self.declarations.name,
             codec=codec,
@@ -129,6 +131,17 @@ class _Compiler:
             if one.kind == "query":
                 self._compile_query(one, compiled)
         return compiled
+
+    def _refuse_personal_keys(self, managers: Iterable[ProcessManagerSpec]) -> None:
+        for manager in managers:
+            for event, rule in manager.events.items():
+                if rule.field is not None and rule.field in self.checks.personal.get(event, ()):
+                    self.problems.add(
+                        self.declared[event].location,
+                        f"event {self.declared[event].name}: its personal field {rule.field!r} identifies "
+                        f"the instance of process manager {manager.name!r}, and keys of instances are stored "
+                        "as they are; use a field that identifies the person without saying anything of them",
+                    )
 
     def _personal_problem(self, cls: type, text: str) -> None:
         self.problems.add(self.declared[cls].location, f"{self.declared[cls].kind} {text}")

@@ -21,6 +21,7 @@ from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import REQUEST_TIMEOUT, Rebuilds
 from actors.writer.call_errors import overloaded
 from actors.writer.forget_request import ForgetRequest
+from storage import OnewriterError
 from storage.log.records import name_key
 
 __all__ = ["Forgetting", "Forgotten"]
@@ -89,14 +90,16 @@ class Forgetting:
         return Forgotten(tuple(streams), position, tuple(models), tuple(inline))
 
     def go_on(self) -> None:
-        """Finish what a process that died had begun. Raises as `forget` does."""
+        """Finish what a process that died had begun. What fails is logged, and left to the next opening."""
         sealer = self._parts.domain.codec.sealer
         waiting = [] if sealer is None else sealer.destroying()
-        if waiting:
-            logger.warning(
-                "%d subjects were being forgotten when a process died; it is finished", len(waiting)
-            )
+        if not waiting:
+            return
+        logger.warning("finishing to forget %d subjects, at which a process died", len(waiting))
+        try:
             self.forget(waiting, "onewriter", "", REQUEST_TIMEOUT)
+        except OnewriterError as error:
+            logger.error("%d subjects are not forgotten everywhere yet: %s", len(waiting), error)
 
     def _ask(self, request: ForgetRequest, end: float) -> None:
         mailbox = self._parts.command_client.mailbox

@@ -69,6 +69,13 @@ def _personal_warnings(parts: Parts) -> list[str]:
         "and are not forgotten with anybody; `onewriter copy --domain` makes a store in which they are"
         for one in parts.plain
     ]
+    sealer = parts.domain.codec.sealer
+    waiting = [] if sealer is None else sealer.destroying()
+    if waiting:
+        found.append(
+            f"{len(waiting)} subjects are being forgotten, and are not everywhere yet; if that does not end, "
+            "forget them again, or open the store again"
+        )
     return found + [
         f"inline model {one} shows what was forgotten until the store is opened again"
         for one in parts.log.outdated_inline_models()

@@ -45,17 +45,23 @@ class Forgetter:
         state.committing = time.monotonic()
         try:
             if request.subjects:
-                self._log.forget(
-                    request.subjects,
-                    who=request.who,
-                    why=request.why,
-                    time_us=time.time_ns() // 1000,
-                    models=request.models,
-                    inline=request.inline,
-                )
-                self._aggregates.clear()
+                self._forget(request)
             else:
                 self._log.drop_snapshots(request.streams)
         finally:
             state.committing = 0.0
         request.future.set_result(None)
+
+    def _forget(self, request: ForgetRequest) -> None:
+        try:
+            self._log.forget(
+                request.subjects,
+                who=request.who,
+                why=request.why,
+                time_us=time.time_ns() // 1000,
+                models=request.models,
+                inline=request.inline,
+            )
+        finally:
+            # The keys may be gone though the commit failed.
+            self._aggregates.clear()

@@ -38,7 +38,8 @@ __all__ = ["KEYS_FOLDER", "KeyStore", "NewKey", "compact_keys", "subject_digest"
 
 KEYS_FOLDER = "keys"
 """Its name in a store's directory."""
-MAP_SIZE = 1 << 34
+MAP_SIZE = 1 << 32
+"""Bytes of address space, which take no disk: enough for over ten million people."""
 ID_BYTES = 8
 NO_KEY = bytes(ID_BYTES)
 """In the place of the id of a subject that has no key."""

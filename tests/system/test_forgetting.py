@@ -20,6 +20,7 @@ from actors import (
     StoreFull,
     SubjectForgotten,
     System,
+    restore,
 )
 from actors.__main__ import main
 from actors.testing import open_system
@@ -166,6 +167,8 @@ def test_what_a_crash_left_is_finished_by_the_next_opening(
             with pytest.raises(OSError, match="dies here"):
                 system.forget("c1")
         assert system.position == 6
+        [warning] = system.health().warnings
+        assert "1 subjects are being forgotten" in warning
     with opened(folder) as system:
         assert [one.event for one in system.stream("forgotten-c1")] == [SubjectForgotten("c1")]
         assert system.stream("customer-c1")[0].event == GONE
@@ -186,6 +189,22 @@ def test_an_earlier_copy_of_the_key_store_brings_nobody_back(folder: Path) -> No
     with opened(folder) as system:
         assert system.stream("customer-c1")[0].event == GONE
         assert system.stream("customer-c2")[0].event.name == "Annabel 2"
+
+
+def test_a_backup_from_before_brings_nobody_back(folder: Path) -> None:
+    with opened(folder) as system:
+        fill(system)
+        system.backup(folder / "backups")
+        system.forget("c1")
+    assert not any(b"Longstreet" in file.read_bytes() for file in (folder / "backups").iterdir())
+    restore(folder / "backups", folder / "restored")
+    shutil.copytree(folder / "store/keys", folder / "restored/keys")
+    with System.open(
+        folder / "restored", people, replicas=1, map_size=1 << 30, master_key=folder / "master"
+    ) as system:
+        assert system.position == 6
+        assert system.query(NameOf("c1"), consistency="strong") == ("[forgotten]", "[forgotten]")
+        assert system.query(NameOf("c2"), consistency="strong") == ("Annabel 2", "Longstreet 2")
 
 
 def test_an_event_that_is_not_written_once_its_key_is_leaves_a_key_that_is_used_next(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from actors import Domain, DomainError, InvalidMessage, Personal, SubjectForgotten
+from actors import Do, Domain, DomainError, InvalidMessage, Personal, SubjectForgotten
 
 Email = Annotated[str, Personal(subject="customer")]
 CustomerId = NewType("CustomerId", str)
@@ -118,3 +118,21 @@ def test_an_error_about_a_personal_value_does_not_tell_it() -> None:
         with pytest.raises(InvalidMessage, match="a personal value of type") as error:
             check(Told("ann", value))  # type: ignore[arg-type]
         assert "secret" not in str(error.value)
+
+
+def test_the_key_of_an_instance_is_not_personal() -> None:
+    domain = Domain("shop")
+
+    @domain.event(state=None)
+    class Told:
+        who: str
+        email: Annotated[str, Personal("who")]
+
+    manager = domain.process_manager("mails", key="email", start="now")
+
+    @manager.on
+    def on_told(state: None, event: Told, do: Do) -> None:
+        return None
+
+    with pytest.raises(DomainError, match="personal field 'email' identifies the instance"):
+        domain.compile()

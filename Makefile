@@ -20,9 +20,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-copy crash-correct crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-copy crash-correct crash-forget crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
-	bench-upcasting bench-backup pictures clean
+	bench-upcasting bench-backup bench-personal pictures clean
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
@@ -79,6 +79,9 @@ crash-copy: $(VENV)/.with-dev  ## kills of a store's copy, 30 rounds of up to si
 crash-correct: $(VENV)/.with-dev  ## kills while stored events are corrected, 30 rounds
 	ONEWRITER_CRASH_ROUNDS=300 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_correction_crash.py
 
+crash-forget: $(VENV)/.with-dev  ## kills while people are forgotten, 100 rounds
+	ONEWRITER_CRASH_ROUNDS=100 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_forgetting_crash.py
+
 crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is taken over, 30 rounds
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/log/test_take_over_crash.py
 
@@ -109,7 +112,7 @@ bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earl
 	$(RUN) -m benchmarks.quick $(BENCH)
 
 BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
-	bench-replicas bench-upcasting bench-backup
+	bench-replicas bench-upcasting bench-backup bench-personal
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -124,6 +127,7 @@ bench-replicas:  ## what three replicas cost beside one
 bench-filtered:  ## reading the log through a filter that few events match
 bench-upcasting:  ## a read model filled from events of older versions
 bench-backup:  ## backups, and commands while they run
+bench-personal:  ## what personal fields cost, and forgetting
 
 ##@ Other
 

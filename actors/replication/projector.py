@@ -67,9 +67,7 @@ class Projector:
         self.building: list[BuildProgress] = []
         self.applied_events = 0
         self._recorded: Sequence[BuildChanges] = ()
-        self._shared = SharedChanges(
-            store.path.name, lambda name: any(run.model.name == name for run in self.building)
-        )
+        self._shared = SharedChanges(store.path.name, self._replaced)
         self.began = 0.0
         """When the transaction at hand began, a monotonic time; 0.0 between transactions."""
         self.at: RecordedEvent | None = None
@@ -96,6 +94,14 @@ class Projector:
             if wanted.key != active.key:
                 building.append(run_of(wanted))
         self.runs, self.frozen, self.building = runs, frozen, building
+
+    def _replaced(self, name: str) -> bool:
+        """Whether a new build of a model is under way here, or is to be."""
+        if any(run.model.name == name for run in self.building):
+            return True
+        with suppress(StorageError):
+            return self._store.outdated(name)
+        return False
 
     def _code(self, build: Build) -> ReadModel:
         return next(

@@ -26,7 +26,7 @@ class SharedChanges:
     """Which builds of one replica follow another one's, and which differ from it."""
 
     def __init__(self, replica: str, replaced: Callable[[str], bool] = lambda _model: False) -> None:
-        """`replaced` says whether a new build of a model is under way, with what others may have already."""
+        """`replaced` says whether a new build of a model is under way, or is to be: others may have it."""
         self._replica = replica
         self._replaced = replaced
         self.differing: dict[str, int] = {}

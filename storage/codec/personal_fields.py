@@ -9,6 +9,7 @@ that a value can't be moved to another field. Pure; any thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from msgpack import ExtType
@@ -77,6 +78,7 @@ class Sealer(Protocol):
         """Have every key on disk that was used to seal. Raises StorageError, CommitFailed."""
 
 
+@lru_cache(4096)
 def place_of(stored: str, field: str) -> bytes:
     """The bytes that bind a sealed value to the field of a class, by its stored name."""
     return f"{stored}.{field}".encode()

@@ -40,10 +40,14 @@ def sealed(cipher: Any, plain: bytes, place: bytes) -> bytes:
     return nonce + bytes(cipher.encrypt(nonce, plain, place))
 
 
-def opened(cipher: Any, body: bytes, place: bytes) -> bytes | None:
-    """What `sealed` was given; None if the bytes, the place or the key are others."""
-    _, invalid = _imported()
+def opened(cipher: Any, body: bytes, place: bytes, at: int = 0) -> bytes | None:
+    """What `sealed` was given, from this index of `body` on; None if bytes, place or key are others."""
+    end = at + NONCE_BYTES
     try:
-        return bytes(cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], place))
-    except (invalid, ValueError):
-        return None
+        plain: bytes = cipher.decrypt(body[at:end], body[end:], place)
+        return plain
+    except Exception as error:
+        _, invalid = _imported()
+        if isinstance(error, (invalid, ValueError)):
+            return None
+        raise

@@ -71,7 +71,7 @@ class Keyring:
             key = self._key_of(id)
         if key is None:
             return None
-        plain = opened(key.cipher, body[ID_BYTES:], place)
+        plain = opened(key.cipher, body, place, ID_BYTES)
         if plain is None:
             raise UnreadableSeal(
                 "an encrypted value is not what was written there: it is damaged, or was moved from another "

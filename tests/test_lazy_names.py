@@ -76,9 +76,40 @@ def test_any_other_name_is_an_error_that_names_the_package(package: object) -> N
             ["asyncio", "storage.engines.sqlite", "actors.health", "actors.runtime", "actors.writer"],
         ),
         ("import actors.__main__", ["lmdb", "pykka", "asyncio", "actors.system.system"]),
-        ("import actors.cli.verify", ["pykka", "storage.replica", "actors.replication.replica_slot"]),
+        ("import actors.cli.verify", ["pykka", "actors.replication.replica_slot"]),
     ],
 )
 def test_what_is_not_needed_yet_is_not_imported(imported: str, not_needed: list[str]) -> None:
     program = f"import sys\n{imported}\nprint([one for one in {not_needed} if one in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True) == "[]\n"
+
+
+def test_a_first_use_without_a_free_descriptor_says_which_limit_and_works_later(store_path: Path) -> None:
+    program = f"""
+import os, resource
+from actors import Domain, LimitReached, System
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+with System.open({str(store_path)!r}, Domain("empty"), replicas=1) as system:
+    uses = [
+        lambda: system.consume("bell", print).close(),
+        lambda: system.consumer("book").close(),
+        lambda: list(system.subscribe(until=0)),
+    ]
+    held = []
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    for use in uses:
+        try:
+            use()
+        except LimitReached as error:
+            print("ulimit -n" in str(error), error)
+    for one in held:
+        os.close(one)
+    for use in uses:
+        use()
+"""
+    said = subprocess.check_output([sys.executable, "-W", "error", "-c", program], cwd=ROOT, text=True)
+    assert [line.partition(" ")[0] for line in said.splitlines()] == ["True"] * 3, said

@@ -17,6 +17,7 @@ from actors.domain.specs import CompiledDomain
 from actors.errors import CommitUncertain, ConsistencyTimeout, ModelStopped, SystemClosed
 from actors.health import Health
 from actors.kernel.delivery_marks import MARKS_FILE, DeliveryMarks, owner_of
+from actors.kernel.late_import import late_import
 from actors.kernel.mailbox import Mailbox
 from actors.kernel.running_calls import RunningCalls
 from actors.kernel.supervisor import ActorSlot, Supervisor
@@ -142,7 +143,8 @@ class Runtime:
         consumers_off = refusal or (managers_off if copied else None)
 
         def make_consumers() -> ConsumerRegistry:
-            from actors.subscriptions.consumer_registry import ConsumerRegistry
+            with late_import("what consumers need"):
+                from actors.subscriptions.consumer_registry import ConsumerRegistry
 
             return ConsumerRegistry(log, progress, commands.steps, calls, marks, consumers_off)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from actors.domain.lookup import unknown
 from actors.domain.specs import check_message
+from actors.kernel.late_import import late_import
 from actors.queries.consistency import position_of, target_position
 from actors.queries.options import WatchOptions
 from actors.queries.result_typing import Query, Result
@@ -58,9 +59,10 @@ class SubscriptionMethods(SystemBase):
         `UnknownMessage` for a type that is not an event of the domain; iterating raises what reading the log
         does.
         """
-        from actors.subscriptions.event_filter import event_filter
-        from actors.subscriptions.subscription import Subscription
-        from actors.subscriptions.waiters import seconds_of
+        with late_import("what subscriptions need"):
+            from actors.subscriptions.event_filter import event_filter
+            from actors.subscriptions.subscription import Subscription
+            from actors.subscriptions.waiters import seconds_of
 
         parts = self._running()
         return Subscription(
@@ -88,8 +90,8 @@ class SubscriptionMethods(SystemBase):
         `ValueError`, `TypeError`, `InvalidKey` or `UnknownMessage` for bad arguments. A new name waits for
         its commit and raises what that does.
         """
-        from actors.subscriptions.options import checked_spec
-
+        with late_import("what consumers need"):
+            from actors.subscriptions.options import checked_spec
         parts = self._running()
         return parts.consumers.registry.open(checked_spec(parts.domain, "consumer", name, options), 1)[0]
 
@@ -107,8 +109,9 @@ class SubscriptionMethods(SystemBase):
         time, and parked after `max_deliveries`. The threads end with the handle's `close()`, with the system,
         and when a `consumer` would.
         """
-        from actors.subscriptions.callback_consumer import checked_callback
-        from actors.subscriptions.options import checked_spec, whole_number
+        with late_import("what consumers need"):
+            from actors.subscriptions.callback_consumer import checked_callback
+            from actors.subscriptions.options import checked_spec, whole_number
 
         parts = self._running()
         spec = checked_spec(parts.domain, "consume", name, options)
@@ -168,8 +171,9 @@ class SubscriptionMethods(SystemBase):
         Raises `UnknownMessage`, `InvalidMessage`, `TypeError` or `ValueError`; iterating raises what the
         query does.
         """
-        from actors.subscriptions.waiters import seconds_of
-        from actors.system.watch import Watch
+        with late_import("what watches need"):
+            from actors.subscriptions.waiters import seconds_of
+            from actors.system.watch import Watch
 
         parts = self._running()
         spec = parts.domain.queries.get(type(query))

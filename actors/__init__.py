@@ -23,6 +23,7 @@ from actors.errors import (
     ForeignToken,
     ForkedProcess,
     InvalidMessage,
+    InvalidTenantName,
     InvalidToken,
     MiddlewareFailed,
     ModelStopped,
@@ -36,9 +37,11 @@ from actors.errors import (
     Rejected,
     Runaway,
     SystemClosed,
+    TenantsBusy,
     UnadoptedCopy,
     UnknownMessage,
     UnknownName,
+    UnknownTenant,
     ViewExpired,
     WrongThread,
 )
@@ -110,6 +113,9 @@ if TYPE_CHECKING:
     from actors.system.session import Session
     from actors.system.system import System
     from actors.system.watch import Watch
+    from actors.tenants.health import SystemsHealth, TenantHealth
+    from actors.tenants.lease import Lease
+    from actors.tenants.systems import Systems
     from actors.worker_processes.parent.worker_process import WorkerDied
     from actors.writer.decider_reader import Reader
     from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
@@ -154,6 +160,9 @@ else:
             "actors.system.session": ["Session"],
             "actors.system.system": ["System"],
             "actors.system.watch": ["Watch"],
+            "actors.tenants.health": ["SystemsHealth", "TenantHealth"],
+            "actors.tenants.lease": ["Lease"],
+            "actors.tenants.systems": ["Systems"],
             "actors.worker_processes.parent.worker_process": ["WorkerDied"],
             "actors.writer.decider_reader": ["Reader"],
             "actors.writer.options": ["AppendOptions", "CommandOptions", "ManyOptions"],
@@ -217,11 +226,13 @@ __all__ = [
     "InvalidMessage",
     "InvalidPageToken",
     "InvalidSchema",
+    "InvalidTenantName",
     "InvalidToken",
     "KeyTooLong",
     "KeysUnavailable",
     "LogCheck",
     "ManyOptions",
+    "Lease",
     "LimitReached",
     "MessageTooLarge",
     "MiddlewareFailed",
@@ -276,12 +287,17 @@ __all__ = [
     "Subscription",
     "System",
     "SystemClosed",
+    "Systems",
+    "SystemsHealth",
     "Tables",
+    "TenantHealth",
+    "TenantsBusy",
     "Undecodable",
     "UnadoptedCopy",
     "UnencodableValue",
     "UnknownMessage",
     "UnknownName",
+    "UnknownTenant",
     "UnknownType",
     "UnreadableSeal",
     "UnregisteredType",

@@ -145,6 +145,13 @@ class Overloaded(ActorsError):
     """A bounded mailbox stayed full for as long as the caller would wait; nothing was done."""
 
 
+class TenantsBusy(Overloaded):
+    """A tenant can't be opened since too many are open and in use, or can't be dropped since it is in use.
+
+    That stayed so for as long as the caller would wait; nothing was done.
+    """
+
+
 class DeadlineExceeded(ActorsError):
     """The message's deadline passed before its turn came; it was not executed."""
 
@@ -282,6 +289,16 @@ class UnknownName(ActorsError, KeyError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.kind, self.name, self.known))
+
+
+class InvalidTenantName(ActorsError, ValueError):
+    """A text that can't be the name of a tenant; nothing was opened or made."""
+
+
+class UnknownTenant(ActorsError, KeyError):
+    """There is no store for a tenant of this name, and none is to be made."""
+
+    __str__ = Exception.__str__
 
 
 class ForkedProcess(ActorsError):

@@ -18,6 +18,7 @@ LAYERS = [
     ["actors.testing"],  # what users' tests are written with
     ["actors.cli"],
     ["actors"],  # the public names
+    ["actors.tenants"],  # many stores in one process
     ["actors.system"],  # what a user holds: System, Session, Watch
     ["actors.migration", "actors.backup"],  # copying a store through a function; restoring one
     ["actors.runtime"],  # a running system: its parts, its actors, its health

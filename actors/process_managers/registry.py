@@ -223,6 +223,20 @@ class ProcessManagers:
             return handle.board.status
         return stored_status(self._log, self._domain.codec, handle.keys, handle.spec.name)
 
+    def has_work(self, name: str) -> bool:
+        """Whether a manager has inputs to handle or effects to deliver now; not while it is stopped."""
+        handle = self._of(name)
+        status = handle.board.status
+        if status.failure is not None:
+            return False
+        now_us = self.clock.now_us()
+        return (
+            status.quiet_at < self._progress.head
+            or (status.next_due is not None and status.next_due <= now_us)
+            or handle.board.delivering
+            or bool(self._log.notes(handle.keys.due, limit=1))
+        )
+
     def off_because(self) -> str | None:
         """Why none of them runs; None if those that there are do."""
         return None if self._off is None else str(self._off())

@@ -137,6 +137,10 @@ class ViewRegistry:
         with self._views_lock:
             self._views.pop(id(view), None)
 
+    def any_open(self) -> bool:
+        """Whether a view is open. Any thread."""
+        return bool(self._views)
+
     def forked(self) -> None:
         """In a forked child: views that were open before raise `ViewExpired` from now on."""
         self._views_lock = threading.Lock()

@@ -337,6 +337,11 @@ class Progress:
         """Whether a caller waits for replicas."""
         return bool(self._waiters or self._watching)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for replicas or for a commit."""
+        return bool(self._waiters or self._watching or self._at_commit)
+
     def close(self) -> None:
         """Release everyone who waits; they find the system closed."""
         with self._moved:

@@ -35,6 +35,10 @@ class ConsumerAccess:
                 self._made = self._make()
             return self._made
 
+    def any_open(self) -> bool:
+        """As `ConsumerRegistry.any_open`."""
+        return self._made is not None and self._made.any_open()
+
     def problems(self) -> list[str]:
         """As `ConsumerRegistry.problems`."""
         return [] if self._made is None else self._made.problems()

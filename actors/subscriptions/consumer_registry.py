@@ -98,6 +98,12 @@ class ConsumerRegistry:
                 group.set_policy(policy)
             return [Consumer(group, spec.until, spec.timeout) for _ in range(count)]
 
+    def any_open(self) -> bool:
+        """Whether a consumer is open, or a callback is called. Any thread."""
+        return any(group.members() for group in list(self._groups.values())) or any(
+            one.running for one in self._callbacks
+        )
+
     def callbacks(self, callback: Any, consumers: list[Consumer]) -> CallbackConsumer:
         """The callback form; it is closed with the system."""
         with self._lock:

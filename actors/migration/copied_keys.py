@@ -61,7 +61,7 @@ class CopiedKeys:
     def described(note: Note) -> Note:
         """A note, in which the description of a class does not say that plain values may be stored."""
         key, value = note
-        if not key.startswith(b"schema/type/") or value is None:
+        if key.split(b"/")[:2] != [b"schema", b"type"] or value is None:
             return note
         plain = msgpack.unpackb(value)
         for field in plain.get("fields", {}).values():

@@ -20,8 +20,10 @@ from actors.errors import (
     DeadlineExceeded,
     DeciderFailed,
     DomainError,
+    Forbidden,
     ForeignToken,
     ForkedProcess,
+    GuardFailed,
     InvalidMessage,
     InvalidTenantName,
     InvalidToken,
@@ -86,6 +88,7 @@ from storage.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from actors.backup.restore import restore
+    from actors.domain.access import Access
     from actors.domain.domain import Domain
     from actors.domain.middleware import Call
     from actors.domain.personal import Personal, SubjectForgotten
@@ -133,6 +136,7 @@ else:
         __name__,
         {
             "actors.backup.restore": ["restore"],
+            "actors.domain.access": ["Access"],
             "actors.domain.domain": ["Domain"],
             "actors.domain.middleware": ["Call"],
             "actors.domain.personal": ["Personal", "SubjectForgotten"],
@@ -179,6 +183,7 @@ else:
     )
 
 __all__ = [
+    "Access",
     "Activity",
     "ActorsError",
     "AppendOptions",
@@ -215,8 +220,10 @@ __all__ = [
     "DuplicateTypeName",
     "FileUsage",
     "FilesGone",
+    "Forbidden",
     "ForeignToken",
     "ForkedProcess",
+    "GuardFailed",
     "Forgotten",
     "Health",
     "HeldBack",

@@ -105,6 +105,32 @@ def _rejected(cls: type[Rejected], message: str, code: str, details: dict[str, A
     return error
 
 
+class Forbidden(ActorsError):
+    """The caller may not do this; nothing was done. Raised by guards.
+
+    ``code`` is for programs, and ``details`` are keyword values, as those of `Rejected`.
+    """
+
+    def __init__(self, message: str = "", code: str = "forbidden", **details: Any) -> None:
+        self.message = message
+        self.code = code
+        self.details = details
+        super().__init__(message or code)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_forbidden, (type(self), self.message, self.code, self.details))
+
+
+def _forbidden(cls: type[Forbidden], message: str, code: str, details: dict[str, Any]) -> Forbidden:
+    error = cls.__new__(cls)
+    Forbidden.__init__(error, message, code, **details)
+    return error
+
+
+class GuardFailed(ActorsError):
+    """A guard returned something in place of raising or returning nothing, so the call is refused."""
+
+
 # -- the write side -------------------------------------------------------------------------
 class ConcurrencyConflict(ActorsError):
     """The command's stream is not at the version that the caller expected; nothing was written.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, time
 from typing import Any
 
+from actors.domain.access import Guards
 from actors.domain.declarations import Declarations, Declared, MiddlewareRule
 from actors.domain.field_checks import FieldChecks
 from actors.domain.handler_matching import RuleMatcher
@@ -122,6 +123,7 @@ class _Compiler:
             old_models=old_models,
             command_middleware=self._middleware(self.declarations.command_middleware),
             query_middleware=self._middleware(self.declarations.query_middleware),
+            guards=self._guards(),
             process_managers=process_managers,
             upcast_code=self._upcast_code,
             versions={name: len(steps) + 1 for name, steps in self.upcasters.steps.items()},
@@ -345,6 +347,13 @@ class _Compiler:
             timeout=one.timeout,
             cache=one.cache,
         )
+
+    def _guards(self) -> Guards:
+        for fn in self.declarations.guards:
+            text = signature_problem(fn, 1, 1)
+            if text:
+                self.problems.add(location_of(fn), f"guard {name_of(fn)} {text}")
+        return Guards(tuple(self.declarations.guards))
 
     def _middleware(self, around: list[MiddlewareRule]) -> tuple[Middleware, ...]:
         for one in around:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+from actors.domain.access import Guard
 from actors.domain.constructors import with_slots_filled
 from actors.domain.middleware import Middleware
 from actors.domain.process_manager import ProcessManager
@@ -83,6 +84,7 @@ class Declarations:
     process_managers: list[ProcessManager] = dataclasses.field(default_factory=list)
     command_middleware: list[MiddlewareRule] = dataclasses.field(default_factory=list)
     query_middleware: list[MiddlewareRule] = dataclasses.field(default_factory=list)
+    guards: list[Guard] = dataclasses.field(default_factory=list)
 
 
 def as_frozen_dataclass(cls: Any, kind: str, location: str) -> Any:

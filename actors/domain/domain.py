@@ -12,6 +12,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, TypeVar, dataclass_transform, overload
 
+from actors.domain.access import Guard
 from actors.domain.compiler import compile_domain
 from actors.domain.declarations import (
     UNSET,
@@ -39,6 +40,7 @@ C = TypeVar("C", bound=type)
 E = TypeVar("E", bound=type[Enum])
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Middleware)
+G = TypeVar("G", bound=Guard)
 
 
 class Domain:
@@ -360,6 +362,13 @@ class Domain:
     def around_query(self, fn: Any = None, /, *, order: int = 0) -> Any:
         """Register a generator function that runs around every query; see ``actors.domain.middleware``."""
         return _around(self.declarations.query_middleware, fn, order)
+
+    def guard(self, fn: G, /) -> G:
+        """Register a function of an `Access` that is asked before each use of a system, and raises
+        `Forbidden` to refuse it; see ``actors.domain.access``.
+        """
+        self.declarations.guards.append(fn)
+        return fn
 
     # -- registering ------------------------------------------------------------------------
     def _register(self, kind: str, cls: C, name: str | None, location: str, **options: Any) -> C:

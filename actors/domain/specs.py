@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from actors.domain.access import Guards
 from actors.domain.middleware import Middleware
 from actors.domain.process_manager_spec import ProcessManagerSpec
 from actors.domain.read_model import ReadModel
@@ -124,6 +125,7 @@ class CompiledDomain:
     """Its older versions that are still declared, the newest of them first; names without one are absent."""
     command_middleware: tuple[Middleware, ...]
     query_middleware: tuple[Middleware, ...]
+    guards: Guards = field(default_factory=Guards)
     process_managers: dict[str, ProcessManagerSpec] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)
     """The version after the last upcaster, by the name of what has upcasters, with a class or without."""

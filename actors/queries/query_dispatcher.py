@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from actors.domain.access import Access
 from actors.domain.lookup import unknown
 from actors.domain.specs import CompiledDomain, QuerySpec, check_message
 from actors.errors import (
@@ -205,6 +206,8 @@ class QueryDispatcher:
         spec = self.domain.queries.get(type(query))
         if spec is None:
             raise unknown(query, "query", self.domain)
+        if self.domain.guards:
+            self.domain.guards.check(Access("query", query, (type(query),), tuple(spec.by_name)))
         check_message(spec, query)
         if spec.shareable is not None:
             query = self._sealed(query, spec)

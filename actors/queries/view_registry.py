@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from actors.domain.access import Access
 from actors.domain.lookup import checked_model
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
@@ -62,6 +63,8 @@ class ViewRegistry:
         given = [checked_model(model, self._domain, "view") for model in models]
         opened = {model.name: model for model in given or self._domain.models.values()}
         names = tuple(opened)
+        if self._domain.guards:
+            self._domain.guards.check(Access("view", names=names))
         timeout = options.pop("timeout", TIMEOUT)
         target = target_position(self._progress, tokens=self._dispatcher.tokens, **options)
         end = time.monotonic() + timeout

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from actors.domain.access import Access, AccessKind
 from actors.domain.call_options import checked
 
 if TYPE_CHECKING:
@@ -36,6 +37,23 @@ class SystemBase:
     _parts: Parts
     _availability: Availability
     _queries: QueryClient
+
+    def _guarded(
+        self,
+        kind: AccessKind,
+        names: tuple[str, ...] = (),
+        types: Collection[str] = (),
+        stream: str | None = None,
+    ) -> Parts:
+        """As `_running`, once the domain's guards allow this use; `types` are names of events.
+
+        Raises what they raise.
+        """
+        parts = self._running()
+        if parts.domain.guards:
+            classes = [cls for cls, spec in parts.domain.events.items() if spec.name in types]
+            parts.domain.guards.check(Access(kind, None, tuple(classes), names, stream))
+        return parts
 
     def _running(self) -> Parts:
         """What the system is made of. Raises once it can't be used any more."""

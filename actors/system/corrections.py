@@ -53,6 +53,7 @@ class CorrectionMethods(SystemBase):
             if spec is None:
                 raise unknown(one, "event", parts.domain)
             names.add(spec.name)
+        self._guarded("events", types=names)
         selected = Selected(
             frozenset(names),
             frozenset([streams] if isinstance(streams, str) else streams),
@@ -73,7 +74,7 @@ class CorrectionMethods(SystemBase):
 
         Raises CorrectionRefused if there is no such correction; DamagedStore, CodecError.
         """
-        parts = self._running()
+        parts = self._guarded("events")
         found: list[CorrectedEvent] = []
         for position, before, now in parts.log.corrected_events(number, after, limit):
             one, other = (self._one(position, data) for data in (before, now))

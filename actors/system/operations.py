@@ -87,7 +87,7 @@ class OperationMethods(SystemBase):
         """
         _whole("stream(after_version=)", after_version)
         _whole("stream(limit=)", limit)
-        log = self._running().log
+        log = self._guarded("events", stream=stream).log
         # Where upcasters dropped all of a page, there may be more after it.
         while found := (
             log.decode_records(log.stream_records(stream, after_version, limit), undecodable=True)[0]
@@ -105,7 +105,7 @@ class OperationMethods(SystemBase):
         for option, text in (("prefix", prefix), ("after", after)):
             if not isinstance(text, str):
                 raise TypeError(f"streams({option}=) is text, not {short_repr(text)}")
-        return self._running().log.streams(prefix, limit, after)
+        return self._guarded("events").log.streams(prefix, limit, after)
 
     def tagged(
         self,
@@ -117,7 +117,7 @@ class OperationMethods(SystemBase):
     ) -> list[RecordedEvent]:
         """The events with a tag, read from the log; `undecodable` as for `stream`."""
         _whole("tagged(limit=)", limit)
-        log, position = self._running().log, position_of(after)
+        log, position = self._guarded("events").log, position_of(after)
         while found := (
             log.decode_records(log.tag_records(tag, position, limit), tag=tag, undecodable=True)[0]
             if undecodable
@@ -157,6 +157,7 @@ class OperationMethods(SystemBase):
         `QueryTimeout` if a worker process does not send them within a minute.
         """
         store, name = self._model_on(replica, model, "dump")
+        self._guarded("view", (name,))
         try:
             return store.dump(name)
         except SnapshotClosed as error:

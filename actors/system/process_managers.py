@@ -28,12 +28,12 @@ class ProcessManagerMethods(SystemBase):
 
     def process_manager_state(self, name: str, key: str) -> Any:
         """The state of one instance of a process manager; None if there is none."""
-        return self._running().process_managers.state(name, key)
+        return self._guarded("process_manager", (name,)).process_managers.state(name, key)
 
     def process_manager_states(self, name: str, limit: int = 1000, after: str = "") -> list[tuple[str, Any]]:
         """At most `limit` instances of a process manager after a key, with their states, in order of keys."""
         checked_page("process_manager_states", limit, after)
-        return self._running().process_managers.states(name, limit, after)
+        return self._guarded("process_manager", (name,)).process_managers.states(name, limit, after)
 
     def wait_process_managers(self, timeout: float = 10.0) -> int:
         """Wait until all process managers have handled what is committed and delivered their effects.

@@ -65,10 +65,12 @@ class SubscriptionMethods(SystemBase):
             from actors.subscriptions.waiters import seconds_of
 
         parts = self._running()
+        wanted = event_filter(parts.domain, stream, category, types, tag)
+        self._guarded("events", types=wanted.types, stream=wanted.stream or None)
         return Subscription(
             parts.log,
             parts.progress,
-            event_filter(parts.domain, stream, category, types, tag),
+            wanted,
             position_of(after),
             None if until is None else position_of(until, "until"),
             None if timeout is None else seconds_of(timeout, "timeout"),
@@ -93,7 +95,9 @@ class SubscriptionMethods(SystemBase):
         with late_import("what consumers need"):
             from actors.subscriptions.options import checked_spec
         parts = self._running()
-        return parts.consumers.registry.open(checked_spec(parts.domain, "consumer", name, options), 1)[0]
+        spec = checked_spec(parts.domain, "consumer", name, options)
+        self._guarded("events", types=spec.wanted.types, stream=spec.wanted.stream or None)
+        return parts.consumers.registry.open(spec, 1)[0]
 
     def consume(
         self,
@@ -115,6 +119,7 @@ class SubscriptionMethods(SystemBase):
 
         parts = self._running()
         spec = checked_spec(parts.domain, "consume", name, options)
+        self._guarded("events", types=spec.wanted.types, stream=spec.wanted.stream or None)
         checked_callback(callback)
         consumers = parts.consumers.registry.open(spec, whole_number("threads", threads, MOST_THREADS))
         return parts.consumers.registry.callbacks(callback, consumers)

@@ -65,7 +65,7 @@ class CommandClient:
         self._pool = pool
         self._deciding = deciding
         self._calls = calls
-        self._make = SubmissionFactory(domain)
+        self._make = SubmissionFactory(domain, domain.guards)
         self.steps = StepClient(mailbox, self._make)
         """For those who hand over steps."""
 
@@ -289,7 +289,7 @@ class CommandClient:
         """As `append` to several streams, one by one, within about `timeout` seconds for all of them."""
         refuse_in_actor("append", self._progress)
         end = time.monotonic() + timeout
-        submissions = [self._make.of_facts(stream, events, {}) for stream, events in facts]
+        submissions = [self._make.of_facts(stream, events, {}, asked=False) for stream, events in facts]
         for one in submissions:
             self._offer(one, end, timeout, timeout > 0)
         return [self._wait(one, end, timeout) for one in submissions]

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from actors.domain.access import NOTHING, Access, Guards
 from actors.domain.lookup import unknown
 from actors.domain.reserved_ids import refuse_reserved
 from actors.domain.specs import CommandSpec, CompiledDomain, check_message
@@ -33,8 +34,10 @@ __all__ = ["SubmissionFactory"]
 class SubmissionFactory:
     """Early checks, so that what can't work never reaches the writer. Any thread."""
 
-    def __init__(self, domain: CompiledDomain) -> None:
+    def __init__(self, domain: CompiledDomain, guards: Guards | None = None) -> None:
+        """`guards` are asked about the commands and facts of callers."""
         self._domain = domain
+        self._guards = guards or None
         # Ids of our own making ascend, so that they are appended to the index of ids, not scattered over it.
         self._id_prefix = f"{time.time_ns() // 1_000_000:012x}{os.urandom(4).hex()}"
         self._id_number = itertools.count(1)
@@ -61,6 +64,8 @@ class SubmissionFactory:
         spec = self._domain.commands.get(type(command))
         if spec is None:
             raise unknown(command, "command", self._domain)
+        if self._guards is not None and not of_manager:
+            self._guards.check(Access("command", command, (type(command),), metadata=metadata or NOTHING))
         check_message(spec, command)
         if sent is not None:
             sent = self._domain.codec.own(sent)
@@ -79,11 +84,17 @@ class SubmissionFactory:
             command, spec, stream, sent, canonical, options, metadata, attempts, of_manager
         )
 
-    def of_facts(self, stream: str, events: Iterable[Any], options: dict[str, Any]) -> Submission:
-        """The submission of events without a command, with its future."""
+    def of_facts(
+        self, stream: str, events: Iterable[Any], options: dict[str, Any], *, asked: bool = True
+    ) -> Submission:
+        """The submission of events without a command, with its future; unless `asked`, no guard is."""
         if not isinstance(stream, str) or not stream:
             raise InvalidMessage(f"append() takes the name of a stream, got {short_repr(stream)}")
         given = list(events) if isinstance(events, list | tuple) else [events]
+        if self._guards is not None and asked:
+            metadata = options.get("metadata") or NOTHING
+            types = tuple(dict.fromkeys(map(type, given)))
+            self._guards.check(Access("append", None, types, stream=stream, metadata=metadata))
         for event in given:
             spec = self._domain.events.get(type(event))
             if spec is None:

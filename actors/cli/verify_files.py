@@ -93,8 +93,15 @@ class StoreFiles:
                 models = verify_replica(file.parent, history_of(log, header))
         except OnewriterError as error:
             return Found([str(error)])
-        rows = sum(one.rows or 0 for one in models)
-        return Found([finding for one in models for finding in one.findings], rows=rows)
+        found = Found([finding for one in models for finding in one.findings])
+        found.rows = sum(one.rows or 0 for one in models)
+        found.remarks = [
+            f"model {one.model!r} has no digest of its rows, which only several replicas keep; --deep "
+            "compares them"
+            for one in models
+            if one.rows is None and one.engine == "lmdb"
+        ]
+        return found
 
 
 def backup_files(path: Path, progress: Progress) -> Iterator[tuple[Path, Look, str]]:

@@ -91,6 +91,18 @@ def test_rows_are_compared_with_their_digest_and_with_the_log(store: Path, verif
     ]
 
 
+def test_rows_without_a_digest_are_named(tmp_path: Path, verify: Any) -> None:
+    with System.open(tmp_path / "one", counted, replicas=1) as system:
+        system.append("counts", [Counted(number) for number in range(5)])
+        system.wait_applied()
+    code, found = verify(tmp_path / "one")
+    [replica] = [one for one in found if one["file"].endswith("replica-1/data.mdb")]
+    assert (code, replica["rows"]) == (0, 0)
+    assert "'totals' has no digest of its rows" in replica["remarks"][0]
+    change_a_row(tmp_path / "one" / "replicas" / "replica-1")
+    assert verify(tmp_path / "one", "--deep", "--domain", DOMAIN)[0] == 1
+
+
 def test_a_changed_row_is_found(store: Path, verify: Any) -> None:
     change_a_row(store / "replicas" / "replica-2")
     code, found = verify(store)

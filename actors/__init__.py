@@ -129,6 +129,7 @@ if TYPE_CHECKING:
     from storage.engines.sqlite.full_text import fts_match
     from storage.files.page_usage import FileUsage
     from storage.log.corrections import Correction
+    from storage.log.live_compaction import Compaction
     from storage.log.records import RecordedEvent, Undecodable
     from storage.log.verification import LogCheck
 else:
@@ -177,6 +178,7 @@ else:
             "storage.engines.sqlite.full_text": ["fts_match"],
             "storage.files.page_usage": ["FileUsage"],
             "storage.log.corrections": ["Correction"],
+            "storage.log.live_compaction": ["Compaction"],
             "storage.log.records": ["RecordedEvent", "Undecodable"],
             "storage.log.verification": ["LogCheck"],
         },
@@ -196,6 +198,7 @@ __all__ = [
     "CommandTimeout",
     "CommitFailed",
     "CommitUncertain",
+    "Compaction",
     "ConcurrencyConflict",
     "ConsistencyTimeout",
     "Consumer",

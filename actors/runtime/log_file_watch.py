@@ -29,14 +29,23 @@ class LogFileWatch:
 
     def check(self) -> None:
         """See whether it is gone, which is for good, or moved, which may be undone."""
+        if self._log.is_being_replaced():
+            return
+        # Compacting replaces it, here or, where this only reads, in another process.
+        self._log.follow_file()
+        self._file = self._log.opened_file or self._file
         now = file_identity(self._path)
+        if self._log.is_being_replaced():
+            return
         if now != self._file and self._log.moved():
             if self.moved is None:
                 self.moved = moved_away(self._log.path)
                 logger.error("%s", self.moved)
             return
         self.moved = None
-        if self.gone is None and now != self._file:
+        if now == self._file:
+            self.gone = None
+        elif self.gone is None:
             self.gone = (
                 f"the log in {self._log.path} was {'removed' if now is None else 'replaced'} while it was in "
                 "use: what is committed is lost when the system is closed; save what subscribe() and the "

@@ -35,6 +35,7 @@ from actors.runtime.changed_code import ChangedCode
 from actors.runtime.corrections import Corrections
 from actors.runtime.forgetting import Forgetting
 from actors.runtime.health_report import build_health
+from actors.runtime.live_compaction import LiveCompactions
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
@@ -209,6 +210,7 @@ class Runtime:
         replicas.dispatcher.replicas.why_not = self._monitor.why_not
         self.rebuilds = Rebuilds(self.parts, self._monitor)
         self.corrections = Corrections(self.parts, self.rebuilds)
+        self.compactions = LiveCompactions(self.parts)
         self._maintenance = Maintenance(self.parts, self._monitor)
         self.supervisor = Supervisor("supervisor", actors, self._maintenance.run)
         self.forgetting = Forgetting(self.parts, self.rebuilds, self.supervisor)

@@ -31,6 +31,7 @@ from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.submission import Bulk, Submission
 from actors.writer.writer_state import WriterState
+from actors.writer.writer_task import WriterTask
 from storage import CommitFailed, EventLog, StorageError, StoreFull
 from storage.log.notes import Note
 
@@ -39,12 +40,13 @@ __all__ = ["CommandHandler"]
 logger = logging.getLogger("onewriter.writer")
 
 REQUESTS = (Submission, Bulk, AtomicStep)
+BETWEEN_BATCHES = (CorrectionRequest, ForgetRequest, WriterTask)
 MAX_ATTEMPTS = 3
 
 
 class CommandHandler(SupervisedActor):
-    """Decides, commits, answers. Messages: `Submission`, `Bulk`, `AtomicStep`, and `CorrectionRequest` and
-    `ForgetRequest`, which are handled between batches."""
+    """Decides, commits, answers. Messages: `Submission`, `Bulk`, `AtomicStep`, and `CorrectionRequest`,
+    `ForgetRequest` and `WriterTask`, which are handled between batches."""
 
     def __init__(
         self,
@@ -136,7 +138,7 @@ class CommandHandler(SupervisedActor):
             self._notify_sync()
             return
         if message.__class__ not in REQUESTS:
-            if message.__class__ is CorrectionRequest or message.__class__ is ForgetRequest:
+            if message.__class__ in BETWEEN_BATCHES:
                 self._state.release_replies()
                 self._notify_sync()
                 self._change(message)
@@ -159,9 +161,11 @@ class CommandHandler(SupervisedActor):
         if not self._notifier.quick(time.monotonic()) or self._progress.has_waiters:
             self._notify_sync()
 
-    def _change(self, request: CorrectionRequest | ForgetRequest) -> None:
-        """Change what is stored already, as nothing else does."""
-        if isinstance(request, CorrectionRequest):
+    def _change(self, request: CorrectionRequest | ForgetRequest | WriterTask) -> None:
+        """Change what is stored already, or the file, as nothing else does."""
+        if isinstance(request, WriterTask):
+            request.run()
+        elif isinstance(request, CorrectionRequest):
             self._corrector.correct(request)
         else:
             Forgetter(self._log, self._state, self._aggregates, self._recovery).forget(request)

@@ -1,8 +1,10 @@
-"""The layout of LMDB 0.9's pages, for code that reads a file without mapping it. Pure; any thread."""
+"""The pages of LMDB 0.9, for code that reads a file without mapping it. Any thread."""
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "SUB",
     "BrokenPage",
     "Meta",
+    "Node",
+    "PageFile",
     "read_meta",
 ]
 
@@ -67,3 +71,80 @@ def read_meta(data: bytes, number: int) -> Meta:
         raise BrokenPage(f"meta page {number} says that pages have {size} bytes")
     last, transaction = (PAGE.unpack_from(data, _LAST_AT + offset)[0] for offset in (0, 8))
     return Meta(size, free, main, last, transaction, map_bytes)
+
+
+class Node(NamedTuple):
+    """An entry of a leaf: its page, its key, its flags, the length of its value, where in the page it is.
+
+    With the flag `BIG` there is the number of the page at which the value begins.
+    """
+
+    data: bytes
+    key: bytes
+    flags: int
+    length: int
+    at: int
+
+
+class PageFile:
+    """The pages of an open file, by its descriptor.
+
+    What a read transaction sees is not overwritten while it is open. Raises BrokenPage and struct.error for
+    what LMDB did not write.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.page_bytes = read_meta(os.pread(number, META_BYTES, 0), 0).page_bytes
+
+    def meta_of(self, transaction: int) -> Meta | None:
+        """The meta page of a transaction; None if it has been overwritten."""
+        for number in (0, 1):
+            meta = read_meta(os.pread(self.number, META_BYTES, number * self.page_bytes), number)
+            if meta.transaction == transaction:
+                return meta
+        return None
+
+    def page(self, number: int) -> bytes:
+        """A page."""
+        return os.pread(self.number, self.page_bytes, number * self.page_bytes)
+
+    def below(self, page: bytes) -> list[int]:
+        """The pages below a branch, in the order of their keys; none below a leaf."""
+        found = []
+        _, _, kind, lower, _ = HEAD.unpack_from(page)
+        if kind & BRANCH:
+            for at in struct.unpack_from(f"={(lower - HEAD.size) // 2}H", page, HEAD.size):
+                low, high, flags, _ = NODE.unpack_from(page, at)
+                found.append(low | high << 16 | flags << 32)
+        return found
+
+    def entries(self, leaf: bytes) -> Iterator[Node]:
+        """The entries of a leaf, in order."""
+        _, _, _, lower, _ = HEAD.unpack_from(leaf)
+        for at in struct.unpack_from(f"={(lower - HEAD.size) // 2}H", leaf, HEAD.size):
+            low, high, flags, length = NODE.unpack_from(leaf, at)
+            at += NODE.size
+            yield Node(leaf, leaf[at : at + length], flags, low | high << 16, at + length)
+
+    def tree(self, root: int, last: int) -> Iterator[Node]:
+        """All entries of a tree of which no page is beyond `last`, in order."""
+        waiting = [root] if root != NONE else []
+        number = 0
+        while waiting:
+            at = waiting.pop()
+            number += 1
+            if at > last or number > last:
+                raise BrokenPage(f"page {at} is referenced where it cannot be")
+            page = self.page(at)
+            below = self.below(page)
+            waiting += reversed(below)
+            if not below:
+                yield from self.entries(page)
+
+    def value(self, node: Node) -> bytes:
+        """The value of an entry."""
+        if node.flags & BIG:
+            [first] = PAGE.unpack_from(node.data, node.at)
+            return os.pread(self.number, node.length, first * self.page_bytes + HEAD.size)
+        return node.data[node.at : node.at + node.length]

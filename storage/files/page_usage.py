@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,20 +20,7 @@ from storage.errors import DamagedStore, StorageError
 from storage.files.damage import damaged_records
 from storage.files.environment import DATA_FILE
 from storage.files.error_translation import from_system
-from storage.files.lmdb_pages import (
-    BIG,
-    BRANCH,
-    DB,
-    HEAD,
-    META_BYTES,
-    NODE,
-    NONE,
-    PAGE,
-    SUB,
-    BrokenPage,
-    Meta,
-    read_meta,
-)
+from storage.files.lmdb_pages import DB, PAGE, SUB, BrokenPage, Meta, PageFile
 
 __all__ = ["DatabaseUsage", "FileUsage", "OldestReader", "file_usage"]
 
@@ -42,8 +28,6 @@ ATTEMPTS = 1000
 """How often it begins a transaction whose meta page is overwritten before it is read."""
 READER = re.compile(r"^\s*(\d+)\s+\S+\s+(\d+)\s*$", re.MULTILINE)
 """A line in LMDB's list of readers: process, thread, transaction. One that reads nothing has `-` there."""
-MAX_PAGES = 1 << 22
-"""Of one tree, above which its pages must refer to each other in a circle."""
 
 
 class DatabaseUsage(NamedTuple):
@@ -113,7 +97,7 @@ def file_usage(
     file = path / DATA_FILE
     try:
         with file.open("rb") as opened, damaged_records(str(file), "see what `onewriter verify` says"):
-            pages = _Pages(opened.fileno())
+            pages = PageFile(opened.fileno())
             for _ in range(ATTEMPTS):
                 with reading() as (environment, number):
                     readers = _readers(environment)
@@ -139,12 +123,12 @@ def _readers(environment: lmdb.Environment) -> list[tuple[int, int]]:
 
 
 def _usage(
-    file: Path, pages: _Pages, meta: Meta, map_bytes: int, readers: list[tuple[int, int]]
+    file: Path, pages: PageFile, meta: Meta, map_bytes: int, readers: list[tuple[int, int]]
 ) -> FileUsage:
     state = os.fstat(pages.number)
-    free = pages.free_pages(meta)
+    free = _free_pages(pages, meta)
     lists = DatabaseUsage("", meta.free[6], *meta.free[2:6])
-    databases = [DatabaseUsage("", meta.main[6], *meta.main[2:6]), *pages.databases(meta)]
+    databases = [DatabaseUsage("", meta.main[6], *meta.main[2:6]), *_databases(pages, meta)]
     oldest = min(((at, process) for process, at in readers if at < meta.transaction), default=None)
     behind = None
     if oldest is not None:
@@ -166,56 +150,19 @@ def _usage(
     )
 
 
-class _Pages:
-    """The pages of one open file."""
+def _databases(pages: PageFile, meta: Meta) -> Iterator[DatabaseUsage]:
+    """The databases with names, in their order."""
+    for node in pages.tree(meta.main[7], meta.last_page):
+        if node.flags & SUB and node.length == DB.size:
+            _, _, depth, branch, leaf, overflow, entries, _ = DB.unpack_from(node.data, node.at)
+            yield DatabaseUsage(node.key.decode(errors="replace"), entries, depth, branch, leaf, overflow)
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._size = read_meta(os.pread(number, META_BYTES, 0), 0).page_bytes
 
-    def meta_of(self, transaction: int) -> Meta | None:
-        """The meta page of a transaction; None if it has been overwritten."""
-        for number in (0, 1):
-            meta = read_meta(os.pread(self.number, META_BYTES, number * self._size), number)
-            if meta.transaction == transaction:
-                return meta
-        return None
-
-    def databases(self, meta: Meta) -> Iterator[DatabaseUsage]:
-        """The databases with names, in their order."""
-        for data, key, flags, length, at in self._nodes(meta.main[7], meta.last_page):
-            if flags & SUB and length == DB.size:
-                _, _, depth, branch, leaf, overflow, entries, _ = DB.unpack_from(data, at)
-                yield DatabaseUsage(key.decode(errors="replace"), entries, depth, branch, leaf, overflow)
-
-    def free_pages(self, meta: Meta) -> list[tuple[int, int]]:
-        """Each transaction that freed pages, and how many of those are free."""
-        found = []
-        for data, key, flags, _, at in self._nodes(meta.free[7], meta.last_page):
-            if flags & BIG:
-                [page] = PAGE.unpack_from(data, at)
-                data, at = os.pread(self.number, HEAD.size + PAGE.size, page * self._size), HEAD.size
-            # A list begins with its length.
-            found.append((PAGE.unpack(key)[0], PAGE.unpack_from(data, at)[0]))
-        return found
-
-    def _nodes(self, root: int, last: int) -> Iterator[tuple[bytes, bytes, int, int, int]]:
-        """The entries of a tree, in order: page, key, flags, length of the value, where in the page it is."""
-        waiting = [root] if root != NONE else []
-        number = 0
-        while waiting:
-            page = waiting.pop()
-            number += 1
-            if page > last or number > MAX_PAGES:
-                raise BrokenPage(f"page {page} is referenced where it cannot be")
-            data = os.pread(self.number, self._size, page * self._size)
-            _, _, kind, lower, _ = HEAD.unpack_from(data)
-            below = []
-            for at in struct.unpack_from(f"={(lower - HEAD.size) // 2}H", data, HEAD.size):
-                low, high, flags, length = NODE.unpack_from(data, at)
-                if kind & BRANCH:
-                    below.append(low | high << 16 | flags << 32)
-                else:
-                    at += NODE.size
-                    yield data, data[at : at + length], flags, low | high << 16, at + length
-            waiting += reversed(below)
+def _free_pages(pages: PageFile, meta: Meta) -> list[tuple[int, int]]:
+    """Each transaction that freed pages, and how many of those are free."""
+    found = []
+    for node in pages.tree(meta.free[7], meta.last_page):
+        # A list begins with its length.
+        start = pages.value(node._replace(length=PAGE.size))
+        found.append((PAGE.unpack(node.key)[0], PAGE.unpack(start)[0]))
+    return found

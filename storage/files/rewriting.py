@@ -19,7 +19,7 @@ from storage.files.erasing import Progress, erase_file
 from storage.files.error_translation import from_system, translate
 from storage.files.opening_resources import Descriptor, sync_directory
 
-__all__ = ["NEW_FILE", "OLD_FILE", "others_reading", "rewrite_environment"]
+__all__ = ["NEW_FILE", "OLD_FILE", "others_reading", "remove_leftovers", "rewrite_environment"]
 
 NEW_FILE = "data.mdb.compact"
 OLD_FILE = "data.mdb.old"
@@ -33,6 +33,12 @@ def others_reading(environment: lmdb.Environment) -> list[int]:
     first = [line.split()[0] for line in environment.readers().splitlines() if line.split()]
     found = {int(word) for word in first if word.isdigit()}
     return sorted(found - {os.getpid()})
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Overwrite and remove what a call that did not end has left. Raises StorageError."""
+    for name in (OLD_FILE, NEW_FILE):
+        erase_file(folder / name)
 
 
 def rewrite_environment(

@@ -185,7 +185,7 @@ class StoreLock:
     def in_place(self) -> bool:
         """Whether the locked file is still the one at its path, and its directory was not replaced."""
         file = self._file
-        return file is not None and not file.closed and _is_at(file.fileno(), self.path)
+        return file is not None and not file.closed and is_at(file.fileno(), self.path)
 
     def moved(self) -> bool:
         """Whether the locked file is now elsewhere: its directory, or one above it, was moved or renamed."""
@@ -228,10 +228,11 @@ class StoreLock:
 
 def is_elsewhere(number: int, path: Path) -> bool:
     """Whether an open file exists, but not at `path`."""
-    return os.fstat(number).st_nlink > 0 and not _is_at(number, path)
+    return os.fstat(number).st_nlink > 0 and not is_at(number, path)
 
 
-def _is_at(number: int, path: Path) -> bool:
+def is_at(number: int, path: Path) -> bool:
+    """Whether an open file is the one at `path`."""
     try:
         return os.path.samestat(os.fstat(number), os.stat(path))
     except OSError:

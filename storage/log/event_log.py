@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +20,14 @@ import lmdb
 from storage.codec.codec import Codec
 from storage.errors import CommitFailed, CorrectionRefused, OutOfOrder, StorageError, StoreClosed
 from storage.files.arguments import checked_map_size, resolved_path
-from storage.files.environment import open_environment
+from storage.files.damage import file_identity
+from storage.files.environment import DATA_FILE, open_environment
 from storage.files.error_translation import commit_failed, from_system, translate
 from storage.files.header import Header
 from storage.files.open_store import open_store
 from storage.files.opening_resources import ResourceSlot
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
+from storage.files.rewriting import remove_leftovers
 from storage.files.store_lock import StoreLock
 from storage.log import records
 from storage.log.batch import AggregateSnapshot, Batch, Items
@@ -83,6 +85,10 @@ class EventLog(LogReader):
         self._check = check
         self._attach(environment)
 
+    def _attach(self, environment: lmdb.Environment) -> None:
+        super()._attach(environment)
+        self.opened_file = file_identity(self.path / DATA_FILE)
+
     @classmethod
     def open(
         cls,
@@ -129,6 +135,7 @@ class EventLog(LogReader):
                 max_dbs=max_databases(inline),
                 verify_bytes=verify_bytes,
             )
+            remove_leftovers(path)
             return cls(
                 codec,
                 path,
@@ -350,25 +357,81 @@ class EventLog(LogReader):
             if self._closed:
                 raise StoreClosed(f"the log in {self.path} is closed")
             with self._gate.exclusive():
-                if not self._lock.in_place():
-                    raise StorageError(
-                        f"the log in {self.path} cannot be opened again: its directory was moved or "
-                        "replaced; close the log, and open it at its new path"
-                    )
-                self._uncertain = True
-                self._last_versions.clear()
+                self._require_in_place()
                 self._map_size = map_size or self._map_size
-                self._detach()
-                environment = open_environment(
-                    self.path,
-                    map_size=self._map_size,
-                    max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
-                    sync=self._durable,
-                    create=False,
-                    siblings=self._siblings,
-                )
-                self._attach(environment)
-                self._uncertain = False
+                self._open_again()
+
+    def _require_in_place(self) -> None:
+        if not self._lock.in_place():
+            raise StorageError(
+                f"the log in {self.path} cannot be opened again: its directory was moved or "
+                "replaced; close the log, and open it at its new path"
+            )
+
+    def _open_again(self, between: Callable[[], None] = lambda: None) -> None:
+        """Close the environment, and open it again after `between`, whatever that raises. Within the gate."""
+        self._uncertain = True
+        self._last_versions.clear()
+        self._detach()
+        try:
+            between()
+        finally:
+            environment = open_environment(
+                self.path,
+                map_size=self._map_size,
+                max_dbs=max_databases(self._inline.models.values() if self._inline else ()),
+                sync=self._durable,
+                create=False,
+                siblings=self._siblings,
+            )
+            self._attach(environment)
+            self._uncertain = False
+
+    # -- for a compaction ------------------------------------------------------------------------------------
+    @property
+    def read_gate(self) -> ReadGate:
+        """What its reads are within; while a thread is in it, the environment stays open."""
+        return self._gate
+
+    def live_environment(self) -> lmdb.Environment:
+        """The environment, to be used within the gate. Raises StoreClosed."""
+        return self._live_environment()
+
+    @contextmanager
+    def no_commit(self, check: Callable[[], None]) -> Iterator[None]:
+        """Keep the writer from committing during the block; waits for a commit to end.
+
+        `check` is called while it waits, and what it raises is raised. Any thread.
+        """
+        while not self._writing.acquire(timeout=0.05):
+            check()
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def replace_file(self, rename: Callable[[], None], patience: float) -> bool:
+        """Close the log, have `rename` put another file of the same contents in its place, and open that.
+
+        False, with nothing done, if a read does not end within `patience` seconds. The writer's thread.
+        Raises what opening and `rename` do.
+        """
+        with self._writing:
+            self._require_writable()
+            self._require_in_place()
+            entered = False
+            try:
+                with self._gate.exclusive(patience):
+                    entered = True
+                    self._replacing = True
+                    self._open_again(rename)
+            except StorageError:
+                if entered:
+                    raise
+                return False
+            finally:
+                self._replacing = False
+            return True
 
     def close(self) -> None:
         """Close the log once all calls in progress are done; a second call does nothing. Any thread.

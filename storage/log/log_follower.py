@@ -12,7 +12,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,12 +23,12 @@ from storage.codec.codec import Codec
 from storage.errors import DamagedStore, NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.files.arguments import resolved_path
 from storage.files.damage import file_identity
-from storage.files.environment import DATA_FILE, check_directory, open_environment
+from storage.files.environment import DATA_FILE, READERS_FILE, check_directory, open_environment
 from storage.files.error_translation import from_system, translate
 from storage.files.header import Header, read_header
 from storage.files.open_store import check_pages
 from storage.files.opening_resources import Descriptor, ResourceSlot
-from storage.files.store_lock import LOCK_FILE, doubt_of, is_elsewhere
+from storage.files.store_lock import LOCK_FILE, doubt_of, is_at, is_elsewhere
 from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import max_databases
 from storage.log.log_databases import existing_databases, malformed_index
@@ -56,12 +56,15 @@ class LogFollower(LogReader):
         environment: lmdb.Environment,
         header: Header,
         inline: Sequence[ModelSchema] | None = None,
+        map_size: int | None = None,
     ) -> None:
         """Called by `open`, which says what the arguments mean."""
         super().__init__(codec, header, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
         self.path = path
         self._file = path / DATA_FILE
-        self._identity = file_identity(self._file)
+        self._map_size = map_size
+        self._identity = self._files()
+        self.opened_file = self._identity[0]
         self._marker = self._open_marker()
         self._advancing = threading.Lock()
         self._growing = threading.RLock()
@@ -96,13 +99,16 @@ class LogFollower(LogReader):
                 doubt = doubt_of(path)
                 if doubt is not None:
                     check_pages(path, doubt, verify_bytes)
-            opened.resource = environment = open_environment(
-                path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
-            )
+            while True:
+                file = file_identity(path / DATA_FILE)
+                opened.resource = environment = _opened(path, map_size, inline)
+                if file_identity(path / DATA_FILE) == file:
+                    break
+                opened.release()  # it was compacted at this moment
             header = read_header(environment, "log", length=verify_bytes is not None)
             if header is None:
                 raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")
-            return cls(codec, path, environment, header, inline)
+            return cls(codec, path, environment, header, inline, map_size)
         except BaseException as error:
             opened.release()
             if isinstance(error, OSError):
@@ -132,9 +138,10 @@ class LogFollower(LogReader):
 
         LMDB shows a commit to other processes once it is on disk. Raises DamagedStore, StoreClosed.
         """
-        events = self._databases["events"]
-        with self._reading() as transaction, transaction.cursor(events) as cursor:
-            head: int = U64.unpack(cursor.key())[0] if cursor.last() else 0
+        with self._reading() as transaction:
+            events = self._databases["events"]
+            with transaction.cursor(events) as cursor:
+                head: int = U64.unpack(cursor.key())[0] if cursor.last() else 0
             count = transaction.stat(events)["entries"]
         if count != head:
             raise DamagedStore(
@@ -228,10 +235,29 @@ class LogFollower(LogReader):
         while True:
             try:
                 return super().inline_snapshot(closed=closed)
+            except _Replaced:
+                self._open_replacement()
+                continue
             except StorageError as error:
                 if not isinstance(error.__cause__, lmdb.MapResizedError):
                     raise
             self._grow()
+
+    def reader_check(self) -> int:
+        """As `OpenLog.reader_check`; nothing of a file that was replaced."""
+        try:
+            return super().reader_check()
+        except _Replaced:
+            return 0
+
+    def follow_file(self) -> None:
+        """Open the file that replaced the one that is open, where the writing process compacted the log.
+
+        Every read does that. Any thread.
+        """
+        if self._is_replaced():
+            with suppress(StorageError):
+                self._open_replacement()
 
     # -- inside ----------------------------------------------------------------------------------------------
     def _current_tail(self) -> UnindexedTail:
@@ -257,19 +283,72 @@ class LogFollower(LogReader):
             raise translate(error, f"opening the log in {self.path}") from error
         self._environment = environment
 
+    def _files(self) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+        """The files at the log's path. Both are replaced together, the table of readers first."""
+        return file_identity(self._file), file_identity(self.path / READERS_FILE)
+
+    def _in_place(self) -> bool:
+        """Whether the directory at the path is the one that was opened."""
+        marker = self._marker
+        return marker is not None and is_at(marker.number, self.path / LOCK_FILE)
+
+    def _is_replaced(self) -> bool:
+        return not self._closed and self._files() != self._identity and not self.moved()
+
     def _live_environment(self) -> lmdb.Environment:
-        if self._environment is not None and file_identity(self._file) != self._identity and not self.moved():
-            raise StoreClosed(
+        if self._is_replaced() or (self._environment is None and not self._closed):
+            raise _Replaced(
                 f"{self._file} has been removed or replaced since it was opened here; open the log again"
             )
         return super()._live_environment()
+
+    def _open_replacement(self) -> None:
+        """Open the file that is there now, if it is the same log. Raises StoreClosed if it is not."""
+        with self._growing:
+            if self._closed or not (self._is_replaced() or self._environment is None):
+                return
+            gone = StoreClosed(
+                f"{self._file} has been removed or replaced since it was opened here; open the log again"
+            )
+            models = None if self._inline is None else list(self._inline.models.values())
+            with self._gate.exclusive():
+                self._detach()
+                environment = None
+                try:
+                    files = self._files()
+                    if not self._in_place():
+                        raise gone
+                    environment = _opened(self.path, self._map_size, models)
+                    header = read_header(environment, "log", length=False)
+                    # Opening it may have made the table of readers.
+                    same = self._files()[0] == files[0]
+                    if not same or header is None or header.history_id != self.history_id:
+                        raise gone
+                    with environment.begin() as transaction:
+                        events = environment.open_db(b"events", txn=transaction, create=False)
+                        if transaction.stat(events)["entries"] < self._head:
+                            raise gone  # an earlier state of it
+                    self._identity = self._files()
+                    self._attach(environment)
+                    self.opened_file = files[0]
+                    self._tail_head = 0
+                except BaseException as error:
+                    if environment is not None:
+                        environment.close()
+                    self._environment = None
+                    if isinstance(error, StorageError | lmdb.Error | OSError):
+                        raise gone from error
+                    raise
 
     @contextmanager
     def _reading(self) -> Iterator[lmdb.Transaction[bytes]]:
         while True:
             with self._gate:
+                replaced = False
                 try:
                     transaction = self._live_environment().begin()
+                except _Replaced:
+                    replaced = True
                 except lmdb.MapResizedError:
                     pass
                 except lmdb.Error as error:
@@ -283,7 +362,10 @@ class LogFollower(LogReader):
                     except struct.error as error:
                         raise malformed_index(error) from error
                     return
-            self._grow()
+            if replaced:
+                self._open_replacement()
+            else:
+                self._grow()
 
     def _grow(self) -> None:
         """Adopt a larger map, once no transaction of this process reads in the present one."""
@@ -298,5 +380,17 @@ class LogFollower(LogReader):
                     environment.set_mapsize(0)
                     if self._inline is not None:
                         self._inline.attach_read_only(environment)
+                except _Replaced:
+                    return
                 except lmdb.Error as error:
                     raise translate(error, f"adopting the larger map of the log in {self.path}") from error
+
+
+class _Replaced(StoreClosed):
+    """The file at the path is not the one that is open."""
+
+
+def _opened(path: Path, map_size: int | None, inline: Sequence[ModelSchema] | None) -> lmdb.Environment:
+    return open_environment(
+        path, map_size=map_size, max_dbs=max_databases(inline), readonly=True, create=False
+    )

@@ -66,6 +66,9 @@ class OpenLog:
         self._chain_end = 0, b""
         self._tail = UnindexedTail(0)
         self._check: Callable[[Any], None] | None = None
+        self.opened_file: tuple[int, int] | None = None
+        """The file that is open, by its device and inode."""
+        self._replacing = False
 
     @property
     def codec(self) -> Codec:
@@ -142,6 +145,13 @@ class OpenLog:
     def _reading_environment(self) -> Iterator[tuple[lmdb.Environment, int]]:
         with self._reading() as transaction:
             yield self._live_environment(), transaction.id()
+
+    def is_being_replaced(self) -> bool:
+        """Whether the file is just being replaced by one of the same contents. Any thread."""
+        return self._replacing
+
+    def follow_file(self) -> None:
+        """Open the file that replaced the one that is open, where another process did that. Any thread."""
 
     def reader_check(self) -> int:
         """Free the slots of readers whose processes died, so that pages can be reused; return how many."""

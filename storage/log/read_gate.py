@@ -45,6 +45,11 @@ class ReadGate:
             if self._exclusive and not self._inside:
                 self._changed.notify_all()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a thread is in `exclusive` or `close`, or waits for it: who stays inside has to leave."""
+        return self._exclusive or self._closed
+
     def _wait_outside(self) -> None:
         if not self._changed.wait_for(lambda: self._closed or not self._exclusive, PATIENCE):
             raise StorageError(f"{self._what} has been blocked for {PATIENCE:.0f} s; try again")
@@ -52,13 +57,14 @@ class ReadGate:
             raise StoreClosed(f"{self._what} is closed")
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, patience: float | None = None) -> Iterator[None]:
         """Keep readers out during the block, which begins when the last one has left.
 
-        Only one thread at a time may do so. Raises StorageError if a reader stays for 30 seconds.
+        Only one thread at a time may do so. Raises StorageError if a reader stays for `patience` seconds, by
+        default 30.
         """
         with self._lock:
-            self._await_empty()
+            self._await_empty(patience)
         try:
             yield
         finally:
@@ -76,11 +82,12 @@ class ReadGate:
                 self._closed = True
                 self._open_again()
 
-    def _await_empty(self) -> None:
+    def _await_empty(self, patience: float | None = None) -> None:
+        patience = PATIENCE if patience is None else patience
         self._exclusive = True
         try:
-            if not self._changed.wait_for(lambda: not self._inside, PATIENCE):
-                raise StorageError(f"a reader of {self._what} has not finished for {PATIENCE:.0f} s")
+            if not self._changed.wait_for(lambda: not self._inside, patience):
+                raise StorageError(f"a reader of {self._what} has not finished for {patience:g} s")
         except BaseException:
             self._open_again()
             raise

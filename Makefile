@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-copy crash-correct crash-forget crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
-	bench-upcasting bench-backup bench-personal pictures clean
+	bench-upcasting bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
@@ -115,7 +115,7 @@ bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earl
 	$(RUN) -m benchmarks.quick $(BENCH)
 
 BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
-	bench-replicas bench-upcasting bench-backup bench-personal
+	bench-replicas bench-upcasting bench-backup bench-personal bench-tenants
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -131,6 +131,7 @@ bench-filtered:  ## reading the log through a filter that few events match
 bench-upcasting:  ## a read model filled from events of older versions
 bench-backup:  ## backups, and commands while they run
 bench-personal:  ## what personal fields cost, and forgetting
+bench-tenants:  ## many stores in one process: opening one on demand, and what open ones cost
 
 ##@ Other
 

@@ -24,6 +24,8 @@ REPLICATION_INTERVAL = 0.003
 """Seconds. In so short a time nobody notices that replicas are behind, and rows and pages that change several
 times in it are written once."""
 MODES = ("write", "read")
+LEAST_RETENTION = 60.0
+"""Seconds for which the id of a command is known at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Settings:
     map_limit: float = 0.8
     disk_limit: float = 86_400.0
     max_lag_before_wait: int | None = None
+    id_retention: float | None = None
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -68,6 +71,17 @@ class Settings:
                 raise ValueError(
                     f"{name}= must be an int of at most {MOST_THREADS:,}, got {short_repr(value)}"
                 )
+        retention = self.id_retention
+        if retention is not None and (
+            isinstance(retention, bool)
+            or not isinstance(retention, int | float)
+            or not LEAST_RETENTION <= retention <= MOST_SECONDS
+        ):
+            raise ValueError(
+                f"id_retention= must be a timedelta or seconds, at least {LEAST_RETENTION:g} s, since a "
+                f"caller repeats a command by its id after a time-out, or None for ever; got "
+                + short_repr(retention)
+            )
         bound = self.max_lag_before_wait
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 1):
             raise ValueError(

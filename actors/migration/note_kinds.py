@@ -249,6 +249,7 @@ KINDS = (
     NoteKind("store/keys", kept),
     NoteKind("store/destroyed/ID", kept),
     NoteKind("store/restored", kept),
+    NoteKind("store/forgotten-ids", left_out),
     NoteKind("schema/domain", schema_domain),
     NoteKind("schema/written/NAME", left_out),
     NoteKind("schema/KIND/NAME", kept),

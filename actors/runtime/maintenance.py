@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from actors.runtime.id_retention import IdRetention
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 
@@ -26,11 +27,15 @@ class Maintenance:
         self._monitor = monitor
         self._readers_checked = self._log_file_checked = time.monotonic()
         self._reported: tuple[str, str, float] | None = None
+        seconds = parts.settings.id_retention
+        self.id_retention: IdRetention | None = None
+        if seconds is not None and parts.settings.mode == "write":
+            self.id_retention = IdRetention(parts, seconds)
 
     def run(self) -> None:
         """Sample what moves, close old views, watch the running decider, store answers of consumers that
         could not be stored, free the slots of dead readers, look for the log's file and the room for it, see
-        whether callers have to wait, and have the host look after the replicas."""
+        whether callers have to wait, forget old ids, and have the host look after the replicas."""
         parts = self._parts
         self._monitor.look()
         expired = parts.views.expire(parts.settings.view_max_age)
@@ -50,6 +55,8 @@ class Maintenance:
         parts.room.look(now)
         if parts.pace is not None:
             parts.pace.look()
+        if self.id_retention is not None:
+            self.id_retention.run()
         parts.replicas.run_maintenance()
         parts.changed_code.run()
 

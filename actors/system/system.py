@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Collection
+from datetime import timedelta
 from functools import lru_cache, partial
 from operator import methodcaller
 from os import PathLike
@@ -116,6 +117,7 @@ class System(
         map_limit: float = 0.8,
         disk_limit: float = 86_400.0,
         max_lag_before_wait: int | None = None,
+        id_retention: timedelta | float | None = None,
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
 
@@ -166,6 +168,8 @@ class System(
         - `max_lag_before_wait`: callers of commands wait while a model that serves is more than so many
           positions behind on a replica, and get `Overloaded` if that lasts for their whole timeout; None for
           never
+        - `id_retention`: for how long the id of a command is known, so that repeating it executes nothing; a
+          timedelta or seconds, None for ever
 
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
         `DomainError` for a mistake in the domain, and for a domain that can't read what the store holds, with
@@ -204,6 +208,9 @@ class System(
             map_limit=map_limit,
             disk_limit=disk_limit,
             max_lag_before_wait=max_lag_before_wait,
+            id_retention=id_retention.total_seconds()
+            if isinstance(id_retention, timedelta)
+            else id_retention,
         )
         resources = OpeningResources()
         try:

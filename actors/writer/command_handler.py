@@ -165,6 +165,8 @@ class CommandHandler(SupervisedActor):
         """Change what is stored already, or the file, as nothing else does."""
         if isinstance(request, WriterTask):
             request.run()
+            if isinstance(request.error, CommitFailed):
+                self._recovery.after_task()
         elif isinstance(request, CorrectionRequest):
             self._corrector.correct(request)
         else:

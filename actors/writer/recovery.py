@@ -83,6 +83,13 @@ class Recovery:
         self._log.reopen()
         self._state.must_reopen = False
 
+    def after_task(self) -> None:
+        """Open the log again after a commit of a task failed, which has answered. Raises as `after`."""
+        self._aggregates.clear()
+        self._state.must_reopen = True
+        self._log.reopen()
+        self._state.must_reopen = False
+
     def _is_known(self, overlay: Overlay) -> bool:
         # Commands without events do not move the head. The batch is on disk as a whole or not at all.
         if overlay.commands:

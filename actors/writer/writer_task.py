@@ -16,11 +16,13 @@ __all__ = ["WriterTask"]
 class WriterTask(Request):
     """A function and the future of its result. It is called once at most, and not after `future.cancel()`."""
 
-    __slots__ = ("_work", "future", "weight")
+    __slots__ = ("_work", "error", "future", "weight")
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work = work
         self.future: Reply[Any] = Reply()
+        self.error: BaseException | None = None
+        """What the function raised."""
         self.weight = 1
 
     def run(self) -> None:
@@ -30,6 +32,7 @@ class WriterTask(Request):
         try:
             result = self._work()
         except BaseException as error:
+            self.error = error
             self.fail(error)
             if not isinstance(error, Exception):
                 raise

@@ -33,6 +33,7 @@ from storage.log import records
 from storage.log.batch import AggregateSnapshot, Batch, Items
 from storage.log.chain import put_command_link, put_correction_link
 from storage.log.corrections import ChangedEvent, write_correction
+from storage.log.forgotten_ids import ForgottenIds, forget_ids
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_tables import max_databases
 from storage.log.log_reader import LogReader
@@ -343,6 +344,36 @@ class EventLog(LogReader):
         self._end(transaction)
         self._chain_end = self._head, digest
         return number
+
+    def forget_ids(self, before_us: int, keep: Callable[[str], bool], limit: int) -> ForgottenIds:
+        """Remove records of commands whose events are from before a time, in microseconds since 1970 UTC.
+
+        Looks at `limit` events after those of the last call; of an id that `keep` is true of, the record
+        stays, and so does that of a command without events. Raises DamagedStore, StoreFull; CommitFailed as
+        `append` does. The writer's thread.
+        """
+        with self._writing:
+            self._require_writable()
+            transaction = self._begin()
+            try:
+                done = forget_ids(
+                    transaction,
+                    self._databases,
+                    self.history_id,
+                    self._records,
+                    self._tail.indexed,
+                    before_us,
+                    keep,
+                    limit,
+                )
+            except lmdb.Error as error:
+                transaction.abort()
+                raise translate(error, f"forgetting ids in the log in {self.path}", self.path) from error
+            except BaseException:
+                transaction.abort()
+                raise
+            self._end(transaction)
+            return done
 
     def reopen(self, *, map_size: int | None = None) -> None:
         """Close the log and open it again, to find out after CommitFailed what `head` is.

@@ -15,6 +15,7 @@ from storage.files.damage import damaged_records
 from storage.files.header import META_DB
 from storage.log.chain import CHAIN, chain_end, check_no_later_links
 from storage.log.corrections import CORRECTIONS
+from storage.log.forgotten_ids import forgotten_through
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 from storage.log.spot_check import check_databases, check_indexes
@@ -65,7 +66,8 @@ def open_databases(
                 f"the index of streams in {records.what} has {entries} entries for {tail.indexed} events; "
                 "`onewriter verify` lists all damage; restore a backup"
             )
-        check_indexes(transaction, databases, tail.indexed, records)
+        forgotten = forgotten_through(transaction, databases, history_id, records)
+        check_indexes(transaction, databases, tail.indexed, records, forgotten)
         check_no_later_links(transaction, databases, head, records)
         return databases, head, tail, chain_end(transaction, databases, history_id, head, records)
 

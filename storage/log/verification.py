@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+import msgpack
 
 from storage.errors import DamagedStore
 from storage.files.header import Header
 from storage.log.chain import CHAIN, Link, stored_links
 from storage.log.checksums import command_link, first_link, opened_event, opened_record
 from storage.log.correction_check import CorrectionCheck
+from storage.log.forgotten_ids import forgotten_through
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64, command_packer, envelope_of, name_key
 from storage.log.unindexed_tail import indexed_position
@@ -126,6 +128,8 @@ class _Verification:
         self._lost = False  # an event is damaged or missing, so its index entries are not known
         self._run: list[Any] | None = None
         self._run_key = b""
+        self._history_id = header.history_id
+        self._forgotten = 0
 
     def run(self) -> LogCheck:
         """Verify everything."""
@@ -165,6 +169,13 @@ class _Verification:
             stored = indexed_position(self._transaction, self._databases, self._records)
         except DamagedStore as error:
             self._find(str(error))
+        if self._records.checked:
+            try:
+                self._forgotten = forgotten_through(
+                    self._transaction, self._databases, self._history_id, self._records
+                )
+            except DamagedStore as error:
+                self._find(str(error))
         everything = self._transaction.stat(self._databases["events"])["entries"]
         self._indexed = everything if stored is None else stored
 
@@ -295,11 +306,13 @@ class _Verification:
             return
         first, count, origin, stream, version = self._run
         self._run = None
-        self._counts["commands"] += 1
         own = (origin, stream, version) if isinstance(origin, bytes) else origin
         stored = self._transaction.get(self._run_key, db=self._databases["commands"])
         record = command_packer()((first, count, *own))
         found = None if stored is None else opened_record("commands", self._run_key, stored)
+        if first <= self._forgotten and (stored is None or _begins_later(found, self._forgotten)):
+            return  # its id was forgotten, and may be that of a later command
+        self._counts["commands"] += 1
         if self._records.checked and found != record:
             self._find(
                 f"the record of command {self._run_key.decode()!r}, which begins at position {first}, is "
@@ -319,3 +332,11 @@ class _Verification:
                 self._records.record(database, key, stored)
             except DamagedStore as error:
                 self._find(str(error))
+
+
+def _begins_later(record: bytes | None, position: int) -> bool:
+    """Whether a command's record is of one that was committed after a position."""
+    try:
+        return record is not None and msgpack.unpackb(record)[0] > position
+    except Exception:
+        return False  # it is reported as damaged

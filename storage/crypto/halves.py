@@ -95,3 +95,8 @@ class Halves:
         number, self._number = self._number, -1
         if number >= 0:
             os.close(number)
+
+    def __del__(self) -> None:
+        # An opening that is interrupted drops it: the lock would stay.
+        if hasattr(self, "_number"):
+            self.close()

@@ -24,7 +24,7 @@ from tests.system.people import Named, NameOf, directory, people
 
 pytestmark = pytest.mark.kill
 
-ROUNDS = max(int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "5")), 3)
+ROUNDS = max(int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "3")), 3)
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", random.randrange(1 << 32)))
 GONE = "[forgotten]"
 

@@ -77,7 +77,7 @@ class CanonicalCodec(Codec):
             fields = getter(message)
             for name, subject in subjects.items():
                 if name in fields:
-                    packed = self._pack_item(fields[name])
+                    packed = self.pack(fields[name])
                     fields[name] = sealer.digest(str(getattr(message, subject)), packed)
             return fields
 

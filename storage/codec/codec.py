@@ -51,6 +51,8 @@ from storage.codec.values import (
 from storage.errors import CodecError, MessageTooLarge
 
 DEFAULT_MAX_BYTES = 16 << 20
+FIXSTR, SHORT_TEXT = 0xA0, 32
+"""How msgpack begins a text of so many bytes, and the first length that begins otherwise."""
 SPARE_BYTES = 16 << 10
 """A packer that has packed more bytes is not reused: it would keep that much memory."""
 
@@ -107,6 +109,9 @@ class Codec(TypeRegistry):
 
     def unpack_value(self, data: bytes) -> Any:
         """The value in packed bytes. Raises whatever msgpack raises for damaged ones."""
+        length = len(data) - 1
+        if 0 <= length < SHORT_TEXT and data[0] == FIXSTR | length:
+            return data[1:].decode()  # nearly all personal values are short texts
         return self.unpack(data)
 
     # -- values ----------------------------------------------------------------------------------------------

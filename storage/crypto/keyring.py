@@ -6,6 +6,7 @@ event is on disk whose key is not.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Collection
@@ -20,6 +21,7 @@ __all__ = ["Keyring"]
 KEPT = 20_000
 """Keys that are kept in memory; when there are more, all that are on disk are read again as needed."""
 
+_MASK = (1 << 8 * NONCE_BYTES) - 1
 _DIGEST = b"onewriter digest"
 _DIGEST_BYTES = 16
 
@@ -48,12 +50,15 @@ class Keyring:
         self._by_id: dict[bytes, _Key | None] = {}
         self._pending: dict[str, tuple[NewKey, _Key]] = {}
         self._version = store.version()
+        # Each opening counts from a random number of 96 bits on, so that no nonce comes twice. Asking the
+        # system for each would release the GIL, for which all threads contend then.
+        self._nonces = itertools.count(int.from_bytes(os.urandom(NONCE_BYTES)))
 
     # -- as a Sealer -------------------------------------------------------------------------
     def seal(self, subject: str, place: bytes, plain: bytes) -> bytes:
         """The key's id, a nonce, and the encrypted bytes. Raises StorageError if a key can't be made."""
         key = self._by_subject.get(subject) or self._key_for(subject)
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = (next(self._nonces) & _MASK).to_bytes(NONCE_BYTES, "big")
         sealed: bytes = key.id + nonce + key.encrypt(nonce, plain, place)
         return sealed
 

@@ -13,9 +13,7 @@ def test_each_variant_is_measured_and_people_are_forgotten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(personal, "PEOPLE", 20)
-    assert (
-        personal.main(["--commands", "60", "--rounds", "1", "--people", "3", "--dir", str(tmp_path)]) == 0
-    )
+    assert personal.main(["--commands", "60", "--rounds", "1", "--people", "3", "--dir", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     for name in personal.VARIANTS:
         assert f"| {name} |" in printed

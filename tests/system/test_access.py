@@ -166,7 +166,7 @@ def test_no_way_in_passes_the_guards(system: Any, way: str) -> None:
 
 
 OPERATORS = {
-    *("backup", "chain_head", "close", "consumers", "corrections", "delete_consumer", "digest"),
+    *("backup", "chain_head", "close", "compact", "consumers", "corrections", "delete_consumer", "digest"),
     *("discard_parked", "domain", "drop_effect", "effects", "forget", "health", "info", "kill", "on_applied"),
     *("on_broadcast", "on_committed", "open", "parked_streams", "path", "position", "process_managers"),
     *("quarantined_instances", "rebuild", "rebuilds", "replay_parked", "replica_names", "retry_effect"),

@@ -37,6 +37,7 @@ COMMANDS = {
     "unskip": Command("actors.cli.unskip", "take that back, and build the model again"),
     "skipped": Command("actors.cli.skipped", "the events that read models skip"),
     "info": Command("actors.cli.info", "what a store holds, and how full its files are"),
+    "tenants": Command("actors.cli.tenants", "the stores of a folder of tenants, and moving one away"),
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
     "correct": Command("actors.cli.correct", "change stored events, as a recorded operation"),
     "forget": Command("actors.cli.forget", "forget people: destroy the keys of their personal fields"),

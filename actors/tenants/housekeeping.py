@@ -7,6 +7,7 @@ import math
 import threading
 import time
 import weakref
+from collections.abc import Callable
 
 from actors.errors import SystemClosed, TenantsBusy, UnknownTenant
 from actors.tenants.settings import TenantSettings
@@ -33,8 +34,16 @@ TRY_LATER = 60.0
 class Housekeeping:
     """The thread, and the few that it starts to open stores."""
 
-    def __init__(self, pool: TenantPool, settings: TenantSettings, wake_ups: WakeUps) -> None:
+    def __init__(
+        self,
+        pool: TenantPool,
+        settings: TenantSettings,
+        wake_ups: WakeUps,
+        has_store: Callable[[str], bool],
+    ) -> None:
+        """`has_store` says whether a tenant has a store: none is made for a timer."""
         self._pool = pool
+        self._has_store = has_store
         self._wakes = settings.timers != "ignore"
         self._wake_ups = wake_ups
         self._interval = min(max(settings.idle / 4, QUICKEST), SLOWEST)
@@ -73,6 +82,8 @@ class Housekeeping:
 
     def _wake(self, name: str) -> None:
         try:
+            if not self._has_store(name):
+                raise UnknownTenant(name)
             self._pool.acquire(name, WAKE_TIMEOUT, lease=False)
         except SystemClosed:
             pass

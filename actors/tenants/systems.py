@@ -9,9 +9,8 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
 from actors.domain.domain import Domain
@@ -24,21 +23,16 @@ from actors.tenants.housekeeping import Housekeeping
 from actors.tenants.lease import Lease, acquired
 from actors.tenants.settings import TenantSettings
 from actors.tenants.tenant import Tenant
-from actors.tenants.tenant_name import checked_name, is_name
+from actors.tenants.tenant_folder import has_store, move_away, tenant_names
+from actors.tenants.tenant_name import checked_name
 from actors.tenants.tenant_pool import TenantPool, closed_error
 from actors.tenants.wake_ups import WakeUps
 from actors.timeouts import checked_timeout
 from storage.errors import StoreClosed
 from storage.files.arguments import resolved_path
-from storage.files.environment import DATA_FILE, make_directory
-from storage.files.error_translation import from_system
-from storage.files.opening_resources import sync_directory
-from storage.files.store_lock import StoreLock
+from storage.files.environment import make_directory
 
-__all__ = ["DROPPED", "Systems"]
-
-DROPPED = ".dropped"
-"""The folder to which the stores of dropped tenants are moved; no tenant can have its name."""
+__all__ = ["Systems"]
 
 TIMEOUT = 30.0
 CLOSE_TIMEOUT = 60.0
@@ -85,7 +79,9 @@ class Systems(BlockingCloseable):
         make_directory(self._folder)
         self._wake_ups = WakeUps(self._folder)
         self._pool = TenantPool(self._settings, self._open, self._wake_ups)
-        self._housekeeping = Housekeeping(self._pool, self._settings, self._wake_ups)
+        self._housekeeping = Housekeeping(
+            self._pool, self._settings, self._wake_ups, partial(has_store, self._folder)
+        )
         self._closing = threading.Lock()
         _all.add(self)
         self._housekeeping.start()
@@ -120,11 +116,7 @@ class Systems(BlockingCloseable):
 
     def names(self) -> list[str]:
         """The tenants that have a store, in order, whether open or not. Raises `StorageError`."""
-        try:
-            with os.scandir(self._folder) as entries:
-                return sorted(one.name for one in entries if is_name(one.name) and self._exists(one.name))
-        except OSError as error:
-            raise from_system(error, f"{self._folder} cannot be read", self._folder) from error
+        return tenant_names(self._folder)
 
     def open_names(self) -> list[str]:
         """The tenants whose stores are open now, in order."""
@@ -141,9 +133,7 @@ class Systems(BlockingCloseable):
         name = checked_name(name)
         taken = self._pool.take(name, timeout)
         try:
-            if not self._exists(name):
-                raise UnknownTenant(f"there is no store for tenant {name!r} in {self._folder}")
-            target = self._move_away(name)
+            target = move_away(self._folder, name)
             self._wake_ups.note(name, None)
             self._pool.failures.pop(name, None)
             return target
@@ -190,32 +180,12 @@ class Systems(BlockingCloseable):
             self._pool.close_all(timeout, CLOSED_AT_ONCE)
 
     # -- inside ------------------------------------------------------------------------------
-    def _exists(self, name: str) -> bool:
-        return (self._folder / name / DATA_FILE).exists()
-
     def _open(self, name: str) -> System:
-        if not self._exists(name) and not self._settings.may_create(name):
+        if not has_store(self._folder, name) and not self._settings.may_create(name):
             raise UnknownTenant(
                 f"there is no store for tenant {name!r} in {self._folder}, and create= allows no new one"
             )
         return System.open(self._folder / name, self._domain, **self._settings.options_for(name))
-
-    def _move_away(self, name: str) -> str:
-        source = self._folder / name
-        lock = StoreLock(source)
-        try:
-            dropped = self._folder / DROPPED
-            make_directory(dropped)
-            target = _free(dropped, f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-            try:
-                os.rename(source, target)
-                sync_directory(dropped)
-                sync_directory(self._folder)
-            except OSError as error:
-                raise from_system(error, f"{source} cannot be moved to {target}", source) from error
-            return os.fspath(target)
-        finally:
-            lock.release()
 
     def _health(self, tenant: Tenant, failure: str | None) -> TenantHealth:
         system = tenant.system if tenant.usable else None
@@ -238,14 +208,6 @@ def _system_of(tenant: Tenant) -> System:
     system = tenant.system
     assert system is not None
     return system
-
-
-def _free(folder: Path, name: str) -> Path:
-    target, number = folder / name, 1
-    while target.exists():
-        number += 1
-        target = folder / f"{name}-{number}"
-    return target
 
 
 def _forked() -> Exception:

@@ -28,6 +28,7 @@ COMMANDS = (
     "skip",
     "unskip",
     "skipped",
+    "tenants",
     "verify",
     "correct",
     "corrections",

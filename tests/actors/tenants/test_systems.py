@@ -448,9 +448,10 @@ def test_stores_that_were_open_when_the_process_died_are_opened_by_the_next(fold
     (folder / "kept").rename(folder / WAKE_UPS)
     (folder / WAKE_UPS / "gone").write_text("0")
     (folder / WAKE_UPS / "Not A Name").write_text("0")
-    with made(folder, create=False) as systems:
+    with made(folder) as systems:
         wait_until(lambda: open_now(systems) == ["acme"])
         wait_until(lambda: not (folder / WAKE_UPS / "gone").exists())
+        assert systems.names() == ["acme"]
 
 
 def test_timers_keep_a_store_open_or_are_left_alone_as_the_operator_says(folder: Path) -> None:

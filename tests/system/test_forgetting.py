@@ -27,6 +27,7 @@ from actors.testing import open_system
 from storage import EventLog
 from storage.crypto.halves import Halves
 from storage.crypto.master_key import new_key_file
+from tests.forked import Forked
 from tests.helpers import Threads, quick_folder, wait_until
 from tests.system.letters import Move, letters, open_hours, posted
 from tests.system.people import Address, Gone, Name, Named, NameOf, Order, WhoIs, directory, people
@@ -238,6 +239,18 @@ def test_a_reader_follows(folder: Path) -> None:
         with pytest.raises(OpenedForReading):
             reader.forget("c2")
         assert reader.stream("customer-c2")[0].event.name == "Annabel 2"
+
+
+def test_a_reader_in_another_process_that_is_open_forgets_too(folder: Path) -> None:
+    module = "tests.system.reading_people_child"
+    with opened(folder) as system:
+        fill(system)
+        arguments = (str(folder / "store"), str(folder / "master"), "c1", "[forgotten]")
+        with Forked(module, *arguments) as reader:
+            assert reader.stdout.readline() == "Annabel 1 Annabel 1\n"
+            system.forget("c1", wait=True)
+            assert reader.stdout.readline() == "[forgotten] [forgotten]\n"
+            assert reader.wait(20) == 0
 
 
 def test_what_can_not_be_a_subject_is_refused_before_anything_is_done(folder: Path) -> None:

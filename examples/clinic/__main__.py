@@ -14,6 +14,7 @@ from actors import System
 from examples.clinic import base, reminders
 from examples.clinic.audit import auditor
 from examples.clinic.desk import back_office, caretaker, front_desk, home_page
+from examples.clinic.newsletter import editor
 
 
 def main(path: Path) -> None:
@@ -32,6 +33,8 @@ def main(path: Path) -> None:
             print("caretaker:", line)
         for line in auditor(system):
             print("auditor:  ", line)
+        for line in editor(path.with_name("newsletter"), path.with_name("backups")):
+            print("editor:   ", line)
         print(f"{len(reminders.sent)} letters sent, {heard['committed']} events in {system.path}")
         print(f"asked: {dict(base.asked)}")
 

@@ -147,8 +147,7 @@ def test_writer_and_replicas_say_that_the_disk_is_full_and_go_on_when_it_has_roo
         disk.leave(2 << 20)
         stored, error = write_until_full(system, lambda n: Store(f"b{n}", bytes(50_000)))
         check_told(error, path)
-        [problem] = system.health().problems
-        assert problem == f"the last commit failed: {error}"
+        assert f"the last commit failed: {error}" in system.health().problems
         # Small ones still find room in the log, until the replicas have none left.
         touched, error = write_until_full(system, lambda n: Touch(str(n)))
         check_told(error, path)

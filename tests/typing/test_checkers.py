@@ -106,4 +106,5 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"^caretaker: ok: 6 waiting, first MAIL", done.stdout, re.M), done.stdout
     assert "parked: appointment-cyd-40, no address" in done.stdout
+    assert "bob is at [forgotten], " in done.stdout
     assert re.search(r"^6 letters sent, \d+ events in ", done.stdout, re.M), done.stdout

@@ -76,7 +76,10 @@ def test_a_process_of_which_nothing_is_known_is_not_starved(proc: Proc) -> None:
 
 @pytest.fixture
 def waiting() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time\nwhile time.process_time() < 0.1: pass\ninput()"],
+        stdin=subprocess.PIPE,
+    ) as process:
         yield process
 
 
@@ -86,6 +89,5 @@ def test_the_kernel_shows_a_process_that_waits_as_one_that_is_not_starved(
 ) -> None:
     starved = CpuStarvation(waiting.pid)
     # It begins by running.
-    wait_until(lambda: not starved.is_starved() and not starved._ready())
+    wait_until(lambda: starved._used() > 0 and not starved.is_starved() and not starved._ready())
     assert not starved.is_starved()
-    assert starved._used() > 0

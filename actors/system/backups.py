@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from actors.kernel.actor import refuse_in_actor
 from actors.system.base import SystemBase
-from storage.backup.take_backup import Backup, take_backup
+
+if TYPE_CHECKING:
+    from storage.backup.take_backup import Backup
 
 __all__ = ["BACKUP_SHARE", "BackupMethods"]
 
@@ -47,6 +50,9 @@ class BackupMethods(SystemBase):
         """
         parts = self._running()
         refuse_in_actor("backup", parts.progress)
+        # Imported here: most programs leave backups to the command line.
+        from storage.backup.take_backup import take_backup
+
         return take_backup(
             parts.log,
             target,

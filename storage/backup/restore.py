@@ -32,6 +32,7 @@ from storage.files.header import Header
 from storage.files.store_lock import StoreLock
 from storage.log.checksums import LAST_EVENT, first_link, opened_event, opened_record
 from storage.log.corrections import ChangedEvent
+from storage.log.forgotten_ids import FORGOTTEN_IDS
 from storage.log.records import EPOCH, envelope_of
 from storage.log.verification import verify_store
 from storage.transfer.new_store import NewStore
@@ -279,7 +280,23 @@ class _Restoring:
         end = self.chain.point.position
         time = datetime.fromtimestamp(self._time_us / 1e6, UTC)
         self.restored = RestoredPoint(end, time, self._path[0].header.history_id, position)
-        return own if self._choose is None else list(self._choose(self.restored, own, later))
+        notes = own if self._choose is None else list(self._choose(self.restored, own, later))
+        return self._with_forgotten_ids(notes, later or [])
+
+    def _with_forgotten_ids(self, notes: Notes, later: Notes) -> Notes:
+        """The notes, with the one of forgotten ids as one of the new history.
+
+        All records are there again, but one id may be that of two commands, if it was forgotten in between.
+        """
+        found = [dict(one).get(FORGOTTEN_IDS) for one in (notes, later)]
+        known = [msgpack.unpackb(one) for one in found if one is not None]
+        former = self._path[0].header.history_id
+        through = max((position for history, position in known if history == former), default=0)
+        rest = [note for note in notes if note[0] != FORGOTTEN_IDS]
+        if not through:
+            return rest
+        through = min(through, self.chain.point.position)
+        return sorted([*rest, (FORGOTTEN_IDS, msgpack.packb([self.header.history_id, through]))])
 
     def _notes_of(self, segment: Segment) -> Notes:
         return _opened(read_notes(with_notes_of(self._segments, segment)))

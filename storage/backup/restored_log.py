@@ -21,7 +21,7 @@ from storage.log.log_databases import DATABASES
 from storage.log.open_log import LogTransaction
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
-from storage.log.unindexed_tail import put_indexed_position, read_tail, write_tail
+from storage.log.unindexed_tail import put_indexed_position, read_tail
 
 __all__ = ["RestoredLog"]
 
@@ -75,7 +75,11 @@ class RestoredLog:
         """Write the entries of the indexes for all events, and commit."""
         transaction = self._writing()
         tail = read_tail(transaction, self._databases, self._head, self._records)
-        write_tail(transaction, self._databases, tail)
+        for name, items in tail.items().items():
+            with transaction.cursor(self._databases[name]) as cursor:
+                # An id that was forgotten may be that of a later command, which then counts.
+                cursor.putmulti(items, overwrite=True)
+        put_indexed_position(transaction, self._databases, tail.indexed + tail.count)
         self._commit()
 
     def has(self, point: Point, first_history_id: str) -> bool:

@@ -310,7 +310,7 @@ class _Verification:
         stored = self._transaction.get(self._run_key, db=self._databases["commands"])
         record = command_packer()((first, count, *own))
         found = None if stored is None else opened_record("commands", self._run_key, stored)
-        if first <= self._forgotten and (stored is None or _begins_later(found, self._forgotten)):
+        if first <= self._forgotten and (stored is None or _begins_later(found, first)):
             return  # its id was forgotten, and may be that of a later command
         self._counts["commands"] += 1
         if self._records.checked and found != record:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from storage import EventLog
+from storage import CommandRecord, EventLog, RecordedEvent
 from storage.backup.restore import Restored, restore_backup
 from storage.backup.take_backup import take_backup
 from storage.log.records import EPOCH
 from storage.log.verification import verify_store
-from tests.storage.backup.histories import CODEC, History, contents
+from tests.storage.backup.histories import CODEC, Counted, History, contents
 
 
 def restored(source: Path, target: Path, **options: Any) -> tuple[dict[str, Any], Restored]:
@@ -62,3 +62,35 @@ def test_a_log_comes_back_from_full_backups_and_increments_at_every_point(seed: 
         expected = [one for when, one in moments if when <= time_us][-1]
         for name in ("records", "corrections", "streams", "tags"):
             assert found[name] == expected[name]
+
+
+def test_an_id_that_was_forgotten_and_is_that_of_a_later_command_is_restored(tmp_path: Path) -> None:
+    def event(position: int, id: str) -> RecordedEvent:
+        return RecordedEvent(position, "s-0", position, Counted(position), "Counted", position, id)
+
+    def commit(log: EventLog, position: int, id: str) -> None:
+        log.append(
+            [event(position, id)], [CommandRecord(id, position, 1, b"d%d" % position, "s-0", position)]
+        )
+
+    backups = tmp_path / "backups"
+    with EventLog.open(tmp_path / "log", CODEC) as log:
+        commit(log, 1, "twice")
+        commit(log, 2, "once")
+        take_backup(log, backups)
+    for first in (3, 6):
+        with EventLog.open(tmp_path / "log", CODEC) as log:
+            log.forget_ids(first, lambda id: id == "kept", 100)
+            commit(log, first, "twice")
+            commit(log, first + 1, "kept" if first == 3 else "new")
+            commit(log, first + 2, f"more-{first}")
+            assert log.verify().findings == []
+    with EventLog.open(tmp_path / "log", CODEC) as log:
+        take_backup(log, backups)
+    for position in (1, 2, 3, 5, 6, 8):
+        restored(backups, tmp_path / f"at-{position}", position=position)
+        with EventLog.open(tmp_path / f"at-{position}", CODEC) as log:
+            record = log.command("twice")
+            assert record is not None
+            assert record.first == max(one for one in (1, 3, 6) if one <= position)
+            assert (log.command("once") is not None) == (position > 1)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from storage import CommandRecord, EventLog, RecordedEvent
+from storage.backup import restored_log
+from storage.backup import take_backup as taking
 from storage.backup.restore import Restored, restore_backup
 from storage.backup.take_backup import take_backup
 from storage.log.records import EPOCH
@@ -64,7 +66,12 @@ def test_a_log_comes_back_from_full_backups_and_increments_at_every_point(seed: 
             assert found[name] == expected[name]
 
 
-def test_an_id_that_was_forgotten_and_is_that_of_a_later_command_is_restored(tmp_path: Path) -> None:
+def test_an_id_that_was_forgotten_and_is_that_of_a_later_command_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restored_log, "TOGETHER", 1)
+    monkeypatch.setattr(taking, "STRETCH", 1)
+
     def event(position: int, id: str) -> RecordedEvent:
         return RecordedEvent(position, "s-0", position, Counted(position), "Counted", position, id)
 

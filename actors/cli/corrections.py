@@ -55,9 +55,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                     continue
                 shown = ", ".join(f"{position:,}" for position in one.positions[:MOST_POSITIONS])
                 more = ", ..." if one.count > MOST_POSITIONS else ""
+                # Forgetting somebody changes no event.
+                events = f"; {one.count:,} events, at {shown}{more}" if one.count else ""
                 print(
-                    f"{one.number}  {one.time:%Y-%m-%d %H:%M:%S} UTC  {one.who}: {one.why}; "
-                    f"{one.count:,} events, at {shown}{more}",
+                    f"{one.number}  {one.time:%Y-%m-%d %H:%M:%S} UTC  {one.who}: {one.why}{events}",
                     flush=True,
                 )
     except NotAStore as error:

@@ -76,7 +76,11 @@ class Forgetting:
         )
         self._ask(
             ForgetRequest(
-                list(streams), who=who, why=why or _listed(list(streams)), models=models, inline=inline
+                list(streams),
+                who=who,
+                why="; ".join(filter(None, (why, _listed(list(streams))))),
+                models=models,
+                inline=inline,
             ),
             end,
         )

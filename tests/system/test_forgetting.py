@@ -310,6 +310,8 @@ def test_from_a_shell(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "position": 9,
         "models": ["directory"],
     }
+    assert main(["corrections", store]) == 0
+    assert capsys.readouterr().out.endswith(" UTC  onewriter forget: forgotten: c1, c3\n")
     assert main(["keys", "show", store, *key]) == 0
     assert ": 1 keys, 2 destroyed" in capsys.readouterr().out
     assert main(["keys", "new", str(folder / "next")]) == 0

@@ -31,6 +31,7 @@ from actors.tenants import housekeeping
 from actors.tenants.wake_ups import WAKE_UPS
 from tests.actors.tenants import parcels as domain
 from tests.actors.tenants.parcels import Here, Receive, parcels
+from tests.forked import Forked
 from tests.helpers import Threads, quick_folder, wait_until
 
 
@@ -206,16 +207,18 @@ def test_with_all_of_them_in_use_one_more_waits_and_is_then_refused(folder: Path
         assert systems.open_names() == ["a", "c"]
 
 
-def test_more_threads_than_places_all_get_their_turn(folder: Path) -> None:
+@pytest.mark.parametrize("idle", [300.0, 0.01])
+def test_more_threads_than_places_all_get_their_turn(folder: Path, idle: float) -> None:
     def work(number: int) -> int:
         with systems.use(f"t-{number % 6}") as system:
             return system.execute(Receive(f"p-{number}")).position
 
-    with made(folder, max_open=3) as systems:
+    with made(folder, max_open=3, idle=idle) as systems:
         with ThreadPoolExecutor(6) as pool:
             assert all(pool.map(work, range(36)))
-        found = [len(systems.get(f"t-{number}").query(Here(), consistency="strong")) for number in range(6)]
-        assert found == [6] * 6
+        for number in range(6):
+            with systems.use(f"t-{number}") as system:
+                assert len(system.query(Here(), consistency="strong")) == 6
         assert len(systems.open_names()) <= 3
 
 
@@ -452,6 +455,17 @@ def test_stores_that_were_open_when_the_process_died_are_opened_by_the_next(fold
         wait_until(lambda: open_now(systems) == ["acme"])
         wait_until(lambda: not (folder / WAKE_UPS / "gone").exists())
         assert systems.names() == ["acme"]
+
+
+def test_a_timer_of_a_process_that_was_killed_fires_in_the_next_one(folder: Path) -> None:
+    with Forked("tests.actors.tenants.tenants_child", str(folder)) as child:
+        assert child.stdout.readline() == "received\n"
+        child.kill()
+        child.wait(20)
+    assert (folder / WAKE_UPS / "acme").read_text() == "0"
+    with made(folder) as systems:
+        wait_until(lambda: open_now(systems) == ["acme"])  # nobody asked for it
+        wait_until(lambda: systems.get("acme").query(Here()) == [])
 
 
 def test_timers_keep_a_store_open_or_are_left_alone_as_the_operator_says(folder: Path) -> None:

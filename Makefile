@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-copy crash-correct crash-forget crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-copy crash-correct crash-forget forgotten crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
@@ -84,6 +84,10 @@ crash-correct: $(VENV)/.with-dev  ## kills while stored events are corrected, 30
 
 crash-forget: $(VENV)/.with-dev  ## kills while people are forgotten, 100 rounds
 	ONEWRITER_CRASH_ROUNDS=100 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_forgetting_crash.py
+
+forgotten: $(VENV)/.with-dev  ## search all files for 1,000 people who were forgotten [SUBJECTS=5000]
+	FORGOTTEN_SUBJECTS=$(or $(SUBJECTS),1000) $(RUN) -m pytest -s -o faulthandler_timeout=0 \
+		tests/system/test_compacting.py -k hundred
 
 crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is taken over, 30 rounds
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/log/test_take_over_crash.py

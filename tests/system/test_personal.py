@@ -214,6 +214,22 @@ def test_a_field_may_become_personal_and_does_not_stop_being_it(folder: Path) ->
         opened(folder, before[0])
 
 
+def test_a_field_of_one_class_does_not_stop_being_personal_either(folder: Path) -> None:
+    for personal in (True, False):
+        domain = Domain("two")
+        kept = type("Kept", (), {"__annotations__": {"who": str, "text": PERSONAL}})
+        domain.event(state=None)(kept)
+        told = domain.event(state=None)(
+            type("Told", (), {"__annotations__": {"who": str, "text": PERSONAL if personal else str}})
+        )
+        if personal:
+            with opened(folder, domain) as system:
+                system.append("told", [told("ann", "Annabel")])
+        else:
+            with pytest.raises(DomainError, match="field 'text' without Personal, which was personal"):
+                opened(folder, domain)
+
+
 def test_an_older_version_under_a_former_name_is_unsealed_before_its_upcaster(folder: Path) -> None:
     domain, take_note = release(PERSONAL)
     with opened(folder, domain) as system:

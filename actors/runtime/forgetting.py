@@ -30,6 +30,8 @@ logger = logging.getLogger("onewriter.keys")
 
 AT_A_TIME = 1_000
 """Streams whose snapshots are deleted in one commit, and subjects whose events are written in one."""
+OPENING_TIMEOUT = 60.0
+"""Seconds that an opening takes at most to finish what a process that died had begun."""
 SHOWN = 10
 
 
@@ -101,7 +103,7 @@ class Forgetting:
             return
         logger.warning("finishing to forget %d subjects, at which a process died", len(waiting))
         try:
-            self.forget(waiting, "onewriter", "", REQUEST_TIMEOUT)
+            self.forget(waiting, "onewriter", "", OPENING_TIMEOUT)
         except OnewriterError as error:
             logger.error("%d subjects are not forgotten everywhere yet: %s", len(waiting), error)
 

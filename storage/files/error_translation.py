@@ -47,7 +47,11 @@ NEARLY_NO_ROOM = 1 << 20
 """With fewer free bytes, a failed write means a full disk: the rest may be reserved or fragmented."""
 
 _ERRORS: list[tuple[type[lmdb.Error], type[StorageError], str]] = [
-    (lmdb.MapFullError, StoreFull, "the map is full; open the store with a larger map_size"),
+    (
+        lmdb.MapFullError,
+        StoreFull,
+        "the map is full; open the store again, with a larger map_size if it was given one",
+    ),
     (lmdb.DiskError, StoreFull, "the disk is full; make room"),
     (
         lmdb.VersionMismatchError,

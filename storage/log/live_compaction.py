@@ -13,21 +13,22 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
-from itertools import islice
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import lmdb
 
 from storage.errors import DamagedStore, StorageError
-from storage.files.environment import DATA_FILE, ENGINE, READERS_FILE
+from storage.files.environment import DATA_FILE, READERS_FILE
 from storage.files.erasing import erase_file
 from storage.files.error_translation import from_system, translate
+from storage.files.followed_copy import FollowedCopy
 from storage.files.lmdb_pages import BrokenPage, Meta, PageFile
-from storage.files.opening_resources import sync_directory
+from storage.files.opening_resources import Descriptor, sync_directory
+from storage.files.piped_copy import copy_environment
 from storage.files.rewriting import NEW_FILE, OLD_FILE, others_reading, remove_leftovers
-from storage.files.tree_diff import DatabaseChanges, changes_between
+from storage.files.tree_diff import changes_between
 from storage.log.checksums import opened_record, sealed_record
 from storage.log.compaction import ChangedNote
 from storage.log.event_log import EventLog
@@ -36,12 +37,6 @@ __all__ = ["Compaction", "LiveCompaction", "Progress"]
 
 logger = logging.getLogger("onewriter.log")
 
-PIECE = 1 << 20
-"""Bytes that are copied at a time."""
-SYNC_EVERY = 32 << 20
-"""Bytes after which the copy goes to disk, so that the commits of the writer wait for little at a time."""
-CHUNK = 5_000
-"""Changes in one transaction."""
 SHORT = 0.02
 """Seconds that what was committed meanwhile may take to write when the writer is stopped."""
 ROUNDS = 20
@@ -89,8 +84,8 @@ class LiveCompaction:
         self._note = note
         self._changed = changed
         self._inside = False
-        self._handles: dict[bytes, lmdb._Database] = {}
         self._others = False
+        self._readers: Descriptor | None = None
         self._waited = 0.0
 
     def run(
@@ -109,6 +104,8 @@ class LiveCompaction:
         except (lmdb.Error, OSError, BrokenPage, struct.error) as error:
             raise self._translated(error) from error
         finally:
+            if self._readers is not None:
+                self._readers.close()
             # Nothing, unless it failed.
             with suppress(StorageError):
                 remove_leftovers(self._path)
@@ -138,10 +135,26 @@ class LiveCompaction:
                 self._replace(between_batches, timeout)
             finally:
                 self._leave()
-        erased = (self._path / OLD_FILE).exists()
-        erase_file(self._path / OLD_FILE)
+        old = self._path / OLD_FILE
+        # Overwriting it would end a process that reads it.
+        erased = old.exists() and not self._is_read()
+        if erased:
+            erase_file(old)
+        else:
+            old.unlink(missing_ok=True)
         sync_directory(self._path)
         return before, erased
+
+    def _is_read(self) -> bool:
+        """Whether another process has the old file open: each has a lock on the table of readers."""
+        readers = self._readers
+        if readers is None:
+            return True
+        try:
+            fcntl.lockf(readers.number, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
+        except OSError:
+            return True
+        return False
 
     def _translated(self, error: Exception) -> StorageError:
         what = f"the log in {self._path} cannot be compacted"
@@ -189,73 +202,31 @@ class LiveCompaction:
 
     # -- the copy ----------------------------------------------------------------------------
     def _copy(self, progress: Progress) -> None:
-        environment = self._log.live_environment()
-        source, sink = os.pipe()
-        failed: list[Exception] = []
-
-        def copy() -> None:
-            try:
-                environment.copyfd(sink, compact=True)
-            except Exception as error:
-                failed.append(error)
-            finally:
-                os.close(sink)
-
-        with suppress(OSError, AttributeError):
-            fcntl.fcntl(source, fcntl.F_SETPIPE_SZ, PIECE)
-        copier = threading.Thread(target=copy, name="onewriter-compaction", daemon=True)
-        try:
-            # Without a commit in between, both begin at one state. The first bytes come after that.
-            with self._log.no_commit(self._check):
-                self._base = self._pin()
-                copier.start()
-                piece = os.read(source, PIECE)
-            with self._new.open("xb", buffering=0) as target:
-                os.chmod(target.fileno(), 0o600)
-                total = self._data.stat().st_size
-                done = synced = 0
-                while piece:
-                    self._check()
-                    done += target.write(piece)
-                    if done - synced >= SYNC_EVERY:
-                        os.fdatasync(target.fileno())
-                        synced = done
-                        progress(min(done, total), total)
-                    piece = os.read(source, PIECE)
-                os.fsync(target.fileno())
-            progress(total, total)
-        finally:
-            # Whoever still copies is told by this.
-            os.close(source)
-            if copier.ident is not None:
-                copier.join()
-            elif not failed:
-                with suppress(OSError):
-                    os.close(sink)
-        if failed:
-            raise failed[0]
-
-    def _open_copy(self) -> lmdb.Environment:
-        self._handles = {}
-        return lmdb.open(
-            os.fspath(self._new),
-            subdir=False,
-            lock=False,
-            sync=False,
-            mode=0o600,
-            map_size=2 * self._new.stat().st_size + (64 << 20),
-            max_dbs=4096,
-            lib_version=ENGINE,
+        total = self._data.stat().st_size
+        copy_environment(
+            self._log.live_environment(),
+            self._new,
+            beginning=self._beginning(),
+            check=self._check,
+            copied=lambda done: progress(min(done, total), total),
         )
+        progress(total, total)
+
+    @contextmanager
+    def _beginning(self) -> Iterator[None]:
+        # Without a commit in between, what is pinned is the state that is copied.
+        with self._log.no_commit(self._check):
+            self._base = self._pin()
+            yield
 
     # -- what was committed meanwhile --------------------------------------------------------
-    def _catch_up(self, copy: lmdb.Environment) -> float:
+    def _catch_up(self, copy: FollowedCopy) -> float:
         """Bring the copy to what is committed now; returns the seconds that this took."""
         began = time.monotonic()
         base, now = self._base, self._pin()
         try:
             for one in changes_between(self._pages, base.meta, now.meta):
-                self._write(copy, one)
+                copy.write(one)
         except BaseException:
             now.transaction.abort()
             raise
@@ -263,42 +234,18 @@ class LiveCompaction:
         self._base = now
         return time.monotonic() - began
 
-    def _write(self, copy: lmdb.Environment, database: DatabaseChanges) -> None:
-        name, changes = database
-        if changes is None:
-            handle = self._handles.pop(name, None) or copy.open_db(name)
-            with copy.begin(write=True) as transaction:
-                transaction.drop(handle)
-            return
-        if name not in self._handles:
-            self._handles[name] = copy.open_db(name)
-        handle = self._handles[name]
-        while chunk := list(islice(changes, CHUNK)):
-            gone = [key for key, value in chunk if value is None]
-            put = [(key, value) for key, value in chunk if value is not None]
-            while True:
-                try:
-                    with copy.begin(write=True) as transaction:
-                        for key in gone:
-                            transaction.delete(key, db=handle)
-                        with transaction.cursor(handle) as cursor:
-                            cursor.putmulti(put)
-                    break
-                except lmdb.MapFullError:
-                    copy.set_mapsize(2 * copy.info()["map_size"])
-
     # -- the end -----------------------------------------------------------------------------
     def _replace(self, between_batches: Callable[[Callable[[], bool]], bool], timeout: float) -> None:
         end = None
         while True:
-            with closing(self._open_copy()) as copy:
+            with FollowedCopy(self._new) as copy:
                 taken = 0.0
                 for _ in range(ROUNDS):
                     self._check()
                     last, taken = taken, self._catch_up(copy)
                     if taken < SHORT or (last and taken > last / 2):
                         break
-                copy.sync(True)
+                copy.sync()
             if between_batches(self._finish):
                 return
             now = time.monotonic()
@@ -315,10 +262,10 @@ class LiveCompaction:
         """Replace the file; False, with everything as before, if a read does not end. The writer's thread."""
         began = time.monotonic()
         self._check()
-        with closing(self._open_copy()) as copy:
+        with FollowedCopy(self._new) as copy:
             self._catch_up(copy)
             self._amend(copy)
-            copy.sync(True)
+            copy.sync()
         self._others = bool(others_reading(self._log.live_environment()))
         self._leave()
         replaced = self._log.replace_file(self._rename, PATIENCE)
@@ -330,9 +277,9 @@ class LiveCompaction:
         self._base = self._pin()
         return False
 
-    def _amend(self, copy: lmdb.Environment) -> None:
-        notes = self._handles.get(b"notes") or copy.open_db(b"notes")
-        with copy.begin(write=True) as transaction:
+    def _amend(self, copy: FollowedCopy) -> None:
+        notes = copy.database(b"notes")
+        with copy.environment.begin(write=True) as transaction:
             stored = transaction.get(self._note, db=notes)
             value = None if stored is None else opened_record("notes", self._note, stored)
             new = None if value is None else self._changed(value, self._new)
@@ -340,8 +287,20 @@ class LiveCompaction:
                 transaction.put(self._note, sealed_record("notes", self._note, new), db=notes)
 
     def _rename(self) -> None:
+        """Put the copy in place. The environment is closed."""
+        try:
+            self._exchange()
+        except BaseException:
+            # Now: closing it while the environment has the same file open would give up its lock.
+            if self._readers is not None:
+                self._readers.close()
+            raise
+
+    def _exchange(self) -> None:
         if not self._others:
             os.link(self._data, self._path / OLD_FILE)
+            with suppress(FileNotFoundError):
+                self._readers = Descriptor(self._path / READERS_FILE, os.O_RDWR)
         # Readers of the old file keep their table of readers with it; the new file gets a new one.
         (self._path / READERS_FILE).unlink(missing_ok=True)
         self._new.rename(self._data)

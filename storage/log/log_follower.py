@@ -101,10 +101,15 @@ class LogFollower(LogReader):
                     check_pages(path, doubt, verify_bytes)
             while True:
                 file = file_identity(path / DATA_FILE)
-                opened.resource = environment = _opened(path, map_size, inline)
+                try:
+                    opened.resource = environment = _opened(path, map_size, inline)
+                except StorageError:
+                    if file_identity(path / DATA_FILE) == file:
+                        raise
+                    continue  # it was compacted at this moment
                 if file_identity(path / DATA_FILE) == file:
                     break
-                opened.release()  # it was compacted at this moment
+                opened.release()
             header = read_header(environment, "log", length=verify_bytes is not None)
             if header is None:
                 raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")

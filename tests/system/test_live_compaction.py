@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from actors import OpenedForReading, StorageError, StoreFull, System
+from storage.files import piped_copy
 from storage.log import live_compaction
 from storage.log.live_compaction import LiveCompaction
 from tests import inside
@@ -158,8 +159,8 @@ def test_without_room_for_the_copy_everything_stays_as_it_was(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         with monkeypatch.context() as patch:
-            patch.setattr(live_compaction.os, "fdatasync", full)
-            patch.setattr(live_compaction, "SYNC_EVERY", 1)
+            patch.setattr(piped_copy.os, "fdatasync", full)
+            patch.setattr(piped_copy, "SYNC_EVERY", 1)
             with pytest.raises(StoreFull, match="cannot be compacted"):
                 system.compact()
         assert files(store) == ["data.mdb"]

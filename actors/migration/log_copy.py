@@ -191,7 +191,7 @@ class LogCopy:
         notes = [*builder.take(), self.state.note()]
         if self.seals is not None:
             self.seals.flush()
-        log.append(events, commands, encoded=encoded, notes=notes)
+        log.append(events, commands, encoded=encoded, notes=notes, repeated_ids=True)
         if self.progress is not None:
             self.progress(self.state.position, self.state.head)
 

@@ -46,6 +46,7 @@ class Batch:
         "last_versions",
         "notes",
         "snapshots",
+        "_repeated_ids",
         "streams",
         "tags",
         "commands_in_events",
@@ -61,8 +62,14 @@ class Batch:
         encoded: Sequence[bytes] | None,
         notes: Iterable[Note] = (),
         chain: bytes = b"",
+        *,
+        repeated_ids: bool = False,
     ) -> None:
-        """`head` is the log's last position, and `chain` the digest of its chain there."""
+        """`head` is the log's last position, and `chain` the digest of its chain there.
+
+        With `repeated_ids` a command id may be twice in the batch: it is that of the later command then.
+        """
+        self._repeated_ids = repeated_ids
         if encoded is not None and len(encoded) != len(events):
             raise OutOfOrder(f"{len(events)} events came with {len(encoded)} encodings; give one for each")
         self.first_versions: dict[bytes, int] = {}
@@ -117,7 +124,7 @@ class Batch:
             ):
                 self.commands.append((key, packed))
                 continue
-            if key in in_events:
+            if key in in_events and not self._repeated_ids:
                 raise OutOfOrder(f"command id {command_id!r} is twice in the batch")
             in_events[key] = packed
             if encoded is None:

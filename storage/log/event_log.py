@@ -178,19 +178,22 @@ class EventLog(LogReader):
         notes: Iterable[Note] = (),
         inline: InlineBatch | None = None,
         new_ids: bool = False,
+        repeated_ids: bool = False,
     ) -> None:
         """Commit events, command records, snapshots and notes together; on return they are on disk.
 
         Positions continue at head + 1 and versions at their stream's; command ids must be new, which
-        `new_ids` asserts, so that they are not looked up. `encoded` holds the results of `encode_event` for
-        the events, if it was called before. `before_fsync` is called when only the wait for the disk is left.
-        Each of `notes` is a key and its new value, None to delete it; the last one of a key counts. `inline`
-        is a result of `inline_batch`, with the changes that follow from the events.
+        `new_ids` asserts, so that they are not looked up. With `repeated_ids`, for events of another log, an
+        id that was forgotten there and used again is that of the later command. `encoded` holds the results
+        of `encode_event` for the events, if it was called before. `before_fsync` is called when only the wait
+        for the disk is left. Each of `notes` is a key and its new value, None to delete it; the last one of a
+        key counts. `inline` is a result of `inline_batch`, with the changes that follow from the events.
 
         Raises, with certainly nothing written: OutOfOrder, InvalidKey, any CodecError, StoreFull. Raises
         CommitFailed if the outcome is unknown; then nothing more can be appended until `reopen`. The writer's
         thread.
         """
+        new_ids = new_ids or repeated_ids
         with self._writing:
             self._require_writable()
             batch = Batch(
@@ -202,12 +205,20 @@ class EventLog(LogReader):
                 encoded,
                 notes,
                 self._chain_end[1],
+                repeated_ids=repeated_ids,
             )
             self._flush_keys()
             tail = self._tail
             transaction = self._begin()
             try:
-                check_new(transaction, self._databases, tail, batch, self._last_versions, new_ids=new_ids)
+                check_new(
+                    transaction,
+                    self._databases,
+                    tail,
+                    batch,
+                    self._last_versions,
+                    new_ids=new_ids or repeated_ids,
+                )
                 self._write(transaction, batch)
                 whole = False
                 if tail.due(batch):

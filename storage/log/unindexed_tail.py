@@ -185,7 +185,8 @@ def write_tail(
     for name, items in tail.items().items():
         if items:
             with transaction.cursor(databases[name]) as cursor:
-                cursor.putmulti(items, overwrite=False)
+                # An id that was forgotten and used again is that of the later command.
+                cursor.putmulti(items, overwrite=name == "commands")
     indexed = tail.indexed + tail.count
     put_indexed_position(transaction, databases, indexed)
     return UnindexedTail(indexed)

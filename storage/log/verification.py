@@ -310,8 +310,9 @@ class _Verification:
         stored = self._transaction.get(self._run_key, db=self._databases["commands"])
         record = command_packer()((first, count, *own))
         found = None if stored is None else opened_record("commands", self._run_key, stored)
-        if first <= self._forgotten and (stored is None or _begins_later(found, first)):
-            return  # its id was forgotten, and may be that of a later command
+        # An id that was forgotten may be that of a later command, whose record is compared there.
+        if (stored is None and first <= self._forgotten) or _begins_after(found, first):
+            return
         self._counts["commands"] += 1
         if self._records.checked and found != record:
             self._find(
@@ -334,7 +335,7 @@ class _Verification:
                 self._find(str(error))
 
 
-def _begins_later(record: bytes | None, position: int) -> bool:
+def _begins_after(record: bytes | None, position: int) -> bool:
     """Whether a command's record is of one that was committed after a position."""
     try:
         return record is not None and msgpack.unpackb(record)[0] > position

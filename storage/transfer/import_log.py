@@ -134,7 +134,7 @@ class Import:
     def _write(self, log: EventLog, runs: CommandRuns, head: int) -> None:
         events, encoded, commands = runs.take()
         if events:
-            log.append(events, commands, encoded=encoded)
+            log.append(events, commands, encoded=encoded, repeated_ids=True)
             if self.progress is not None:
                 self.progress(log.head, head)
 

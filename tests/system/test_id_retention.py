@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from actors import Do, Domain, System
+from actors import Do, Domain, System, restore
+from actors.cli import export_store, import_store
 from actors.runtime import id_retention
 from storage import EventLog
 from tests import inside
@@ -69,7 +70,20 @@ def test_ids_are_known_for_their_time_and_forgotten_after_it(store_path: Path, l
         assert check.findings == []
         system.compact()
         assert system.verify_log(kept).findings == []
-    # It opens, and is sound, without the setting too.
+        system.backup(store_path.with_name("backups"))
+    restored = store_path.with_name("restored")
+    restore(store_path.with_name("backups"), restored)
+    with System.open(restored, bank, replicas=1, managers=True, id_retention=3600) as system:
+        # Made of the events, it has all ids again, and forgets them again.
+        wait_until(lambda: retention(system).removed == position)
+        assert system.verify_log(kept).findings == []
+    # So does what is imported.
+    assert export_store.main([str(store_path), f"{restored}.jsonl"]) == 0
+    assert import_store.main([f"{restored}.jsonl", f"{restored}-again"]) == 0
+    with System.open(f"{restored}-again", bank, replicas=1, managers=True) as system:
+        assert system.verify_log().findings == []
+        assert system.execute(Deposit("ann", 1), command_id="id-0").position == position + 1
+    # The original opens, and is sound, without the setting too.
     with System.open(store_path, bank, replicas=1) as system:
         assert system.execute(Deposit("ann", 1), command_id="id-0").position == position + 1
         assert system.verify_log(kept).findings == []

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from actors.domain.lookup import unknown
 from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
-from actors.errors import ActorsError, CommandTimeout, ConsistencyTimeout, described
+from actors.errors import ActorsError, CommandTimeout, described
 from actors.kernel.actor import refuse_in_actor
 from actors.runtime.parts import Parts
-from actors.runtime.rebuilds import REQUEST_TIMEOUT, Rebuilds
+from actors.runtime.rebuilds import Rebuilds
 from actors.writer.call_errors import overloaded
 from actors.writer.correction_request import CorrectionRequest
 from storage import CodecError, Correction, CorrectionRefused, RecordedEvent
@@ -217,24 +217,8 @@ class Corrections:
             raise CommandTimeout(
                 "", "no reply in time to the correction; corrections() says whether it was made"
             ) from None
-        self._rebuild(plan.models)
+        self._rebuilds.start_all(plan.models)
         return parts.log.corrections()[number - 1]
-
-    def _rebuild(self, models: Sequence[str]) -> None:
-        """Begin the builds, once no replica has the events as they were still before it."""
-        progress, late = self._parts.progress, []
-        head = progress.latest_head()
-        progress.wait_until(
-            lambda: progress.everywhere(head) or progress.closed or progress.any_stopped() is not None,
-            REQUEST_TIMEOUT,
-        )
-        for model in models:
-            try:
-                self._rebuilds.start(model)
-            except ConsistencyTimeout as error:
-                late.append(error)
-        if late:
-            raise late[0]
 
 
 def _present_name(codec: Codec, stored: str) -> str:

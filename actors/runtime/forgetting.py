@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from actors.domain.personal import SubjectForgotten
 from actors.domain.personal_classes import impersonal_fingerprints, personal_models
-from actors.errors import CommandTimeout, ConsistencyTimeout
+from actors.errors import CommandTimeout
 from actors.kernel.actor import refuse_in_actor
 from actors.kernel.supervisor import Supervisor
 from actors.runtime.parts import Parts
-from actors.runtime.rebuilds import REQUEST_TIMEOUT, Rebuilds
+from actors.runtime.rebuilds import Rebuilds
 from actors.writer.call_errors import overloaded
 from actors.writer.forget_request import ForgetRequest
 from storage import OnewriterError
@@ -92,7 +92,7 @@ class Forgetting:
         sealer = parts.domain.codec.sealer
         assert sealer is not None
         sealer.recorded(list(streams))
-        self._fill_again(models)
+        self._rebuilds.start_all(models)
         return Forgotten(tuple(streams), position, tuple(models), tuple(inline))
 
     def go_on(self) -> None:
@@ -134,22 +134,6 @@ class Forgetting:
         found = self._parts.log.snapshot_streams(impersonal_fingerprints(self._parts.domain))
         for first in range(0, len(found), AT_A_TIME):
             self._ask(ForgetRequest(streams=found[first : first + AT_A_TIME]), end)
-
-    def _fill_again(self, models: Sequence[str]) -> None:
-        """Begin the builds, once every replica has the events that say who was forgotten."""
-        progress, late = self._parts.progress, []
-        head = progress.latest_head()
-        progress.wait_until(
-            lambda: progress.everywhere(head) or progress.closed or progress.any_stopped() is not None,
-            REQUEST_TIMEOUT,
-        )
-        for model in models:
-            try:
-                self._rebuilds.start(model)
-            except ConsistencyTimeout as error:
-                late.append(error)
-        if late:
-            raise late[0]
 
 
 def _listed(subjects: Sequence[str]) -> str:

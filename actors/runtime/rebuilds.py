@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from actors.errors import (
@@ -65,6 +66,26 @@ class Rebuilds:
                     f"its projections return: {self._monitor.held(name, model)}; look at health()"
                 ) from None
         self._parts.changed_code.rebuild_began(model)
+
+    def start_all(self, models: Sequence[str]) -> None:
+        """Begin builds of these models, once every replica has applied what is committed, or can't.
+
+        Then none has events before it as they were before they were changed. Raises as `start` does, once it
+        was tried for each of them.
+        """
+        progress, late = self._parts.progress, []
+        head = progress.latest_head()
+        progress.wait_until(
+            lambda: progress.everywhere(head) or progress.closed or progress.any_stopped() is not None,
+            REQUEST_TIMEOUT,
+        )
+        for model in models:
+            try:
+                self.start(model)
+            except ConsistencyTimeout as error:
+                late.append(error)
+        if late:
+            raise late[0]
 
     def left(self, model: str) -> str:
         """How far the builds of a model are that are not done, in words."""

@@ -9,6 +9,7 @@ __all__ = [
     "Activity",
     "ActorHealth",
     "CacheHealth",
+    "CopyHealth",
     "Health",
     "HeldBack",
     "ModelHealth",
@@ -147,6 +148,28 @@ class CacheHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyHealth:
+    """The continuous copy off the machine.
+
+    - `to`: where it is; `position`: the last position that is there
+    - `lag`: how many positions are not; `lag_seconds`: the age of the oldest of them
+    - `files`: how many files were added since the opening; `last_seconds`: how long ago the last one was,
+      None before the first
+    - `last_error`: why the last attempt failed; `failing_seconds`: for how long attempts have failed. Both
+      are None once one has succeeded.
+    """
+
+    to: str
+    position: int
+    lag: int
+    lag_seconds: float
+    files: int
+    last_seconds: float | None
+    last_error: str | None
+    failing_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessManagerHealth:
     """One process manager.
 
@@ -201,6 +224,7 @@ class Health:
     - `warnings`: a sentence for each read model whose projections changed while its version did not, and for
       each map and disk that will be full before long, and for what can be read of people who were forgotten.
       They do not change the status: everything moves.
+    - `copy`: the continuous copy; None without `copy_to=`
     """
 
     status: str
@@ -219,6 +243,7 @@ class Health:
     managers_off: str | None = None
     warnings: tuple[str, ...] = ()
     copied: str | None = None
+    copy: CopyHealth | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as nested dicts and lists, for JSON."""

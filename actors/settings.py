@@ -15,6 +15,7 @@ __all__ = ["Settings"]
 
 COUNTS = ("replicas", "query_actors", "mailbox_size", "map_size", "cache_states", "max_message_bytes")
 SECONDS = ("decider_limit", "busy_limit", "lag_limit", "worker_limit", "view_max_age", "disk_limit")
+COPY_SECONDS = ("copy_interval", "copy_full_every", "copy_limit")
 MOST_THREADS = 1000
 """Of replicas, and of query actors of each: so many would be a slip, and their threads could not all be
 started.
@@ -58,6 +59,11 @@ class Settings:
     disk_limit: float = 86_400.0
     max_lag_before_wait: int | None = None
     id_retention: float | None = None
+    copy_to: str | None = None
+    copy_interval: float = 1.0
+    copy_full_every: float = 21_600.0
+    copy_keep: int | None = 2
+    copy_limit: float = 60.0
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -92,7 +98,7 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise ValueError(f"{name}= must be a number of bytes, 0 for none, got {short_repr(value)}")
-        for name in SECONDS:
+        for name in (*SECONDS, *COPY_SECONDS):
             value = getattr(self, name)
             # Not a number compares as false.
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
@@ -119,6 +125,7 @@ class Settings:
         if not isinstance(self.workers, str) or self.workers not in WORKERS:
             raise ValueError(f"workers= must be 'thread' or 'process', got {short_repr(self.workers)}")
         self._check_mode()
+        self._check_copy()
         if self.master_key is not None and not (
             callable(self.master_key) or isinstance(self.master_key, str | PathLike)
         ):
@@ -146,6 +153,23 @@ class Settings:
                 "replicas_path= needs mode='read': a system that is opened for writing keeps its replicas in "
                 "the store"
             )
+
+    def _check_copy(self) -> None:
+        keep = self.copy_keep
+        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, int) or keep < 1):
+            raise ValueError(
+                f"copy_keep= must be a number of full backups from 1 on, or None for all, got "
+                f"{short_repr(keep)}"
+            )
+        if self.copy_to is None:
+            return
+        if not isinstance(self.copy_to, str) or not self.copy_to:
+            raise ValueError(
+                f"copy_to= must be a folder or an address such as s3://bucket/prefix, got "
+                f"{short_repr(self.copy_to)}"
+            )
+        if self.mode == "read":
+            raise ValueError("copy_to= needs mode='write': the program that writes a store copies it, too")
 
     @property
     def replica_names(self) -> list[str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from actors.runtime.store_identity import restored_note
 from actors.schema.notes import is_of_types
+from storage.backup.places import fetched
 from storage.backup.restore import Notes, Restored, RestoredPoint, restore_backup
 
 __all__ = ["restore", "restored_notes"]
@@ -22,7 +23,7 @@ def restore(
     verify: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Restored:
-    """Make a new store at `path` of the folder of backups `source`; the calling thread's work, any thread.
+    """Make a new store at `path` of the backups in `source`, a folder or s3://bucket/prefix. Any thread.
 
     It ends where the newest backup does; with `position` at the end of the last commit up to there; with
     `at`, an aware datetime, before the first commit that is later. `verify` reads all of it back.
@@ -37,9 +38,10 @@ def restore(
     if something is at `path`; StoreLocked if another restore to it is running; StoreFull, StorageError,
     ValueError. There is then nothing at `path`.
     """
-    return restore_backup(
-        source, path, position=position, at=at, notes=restored_notes, verify=verify, progress=progress
-    )
+    with fetched(source, whole=position is not None or at is not None) as found:
+        return restore_backup(
+            found, path, position=position, at=at, notes=restored_notes, verify=verify, progress=progress
+        )
 
 
 def restored_notes(point: RestoredPoint, own: Notes, later: Notes | None) -> Notes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.errors import CommandLineError, describe
@@ -13,7 +14,7 @@ from actors.cli.json_values import json_line
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
 from storage import Backup, Codec, InvalidBackup, OnewriterError
-from storage.backup.take_backup import take_backup
+from storage.backup.targets import backup_target
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.log.log_follower import LogFollower
 
@@ -48,7 +49,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         exit_codes=EXIT_CODES,
     )
     parser.add_argument("store", metavar="STORE", help="the store's directory")
-    parser.add_argument("target", metavar="TARGET", help="the folder of the store's backups; made if missing")
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="the folder of the store's backups, made if missing; or s3://BUCKET/PREFIX",
+    )
     parser.add_argument("--full", action="store_true", help="all of it, whatever the folder has")
     parser.add_argument(
         "--keep",
@@ -75,10 +80,12 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     progress = ProgressLines("backed up", options.json)
     try:
         require_store(options.store)
-        with LogFollower.open(options.store, Codec(), verify_bytes=DEFAULT_VERIFY_BYTES) as log:
-            backup = take_backup(
+        with (
+            closing(backup_target(options.target)) as target,
+            LogFollower.open(options.store, Codec(), verify_bytes=DEFAULT_VERIFY_BYTES) as log,
+        ):
+            backup = target.take(
                 log,
-                options.target,
                 full=options.full,
                 share=options.share,
                 keep=options.keep,

@@ -25,10 +25,12 @@ EXAMPLES = (
     ("{program} restore backups shop-noon --at 2026-12-01T12:00:00Z", "as it was at a moment"),
     ("{program} adopt shop-again", "from now on it acts on the world"),
 )
+MISSING = 3
 EXIT_CODES = {
     "0": "the new store is complete, verified and on disk",
     "1": "it failed: damage, a point that is not in the backup, a full disk; there is no new store",
     "2": "the call was wrong, or something is at STORE already",
+    "3": "as 0, but positions up to that of --expect are missing",
     "130": "interrupted; there is no new store",
 }
 
@@ -45,7 +47,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_argument("backup", metavar="BACKUP", help="a folder of backups, or a file of a full one")
+    parser.add_argument(
+        "backup", metavar="BACKUP", help="a folder of backups, a file of a full one, or s3://BUCKET/PREFIX"
+    )
     parser.add_argument("store", metavar="STORE", help="the directory of the new store; there is none yet")
     points = parser.add_mutually_exclusive_group()
     points.add_argument(
@@ -53,6 +57,13 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     )
     points.add_argument(
         "--at", type=moment, metavar="TIME", help="up to the first commit that is later; ISO 8601 with a zone"
+    )
+    parser.add_argument(
+        "--expect",
+        type=_expected,
+        metavar="POSITION[,TIME]",
+        help="a position that the lost store had, and when it was committed, such as from a receipt: says "
+        "how many positions, and seconds, are missing, with exit code 3 if any are",
     )
     parser.add_argument(
         "--no-verify", action="store_true", help="do not read the new store back; checksums are checked"
@@ -78,8 +89,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except KeyboardInterrupt:
         print("interrupted; there is no new store", file=sys.stderr)
         return INTERRUPTED
-    _report(done, program, options.json)
-    return DONE
+    missing = None if options.expect is None else _missing(done, *options.expect)
+    _report(done, program, options.json, missing)
+    return MISSING if missing is not None and missing["positions"] else DONE
 
 
 def whole(text: str) -> int:
@@ -101,9 +113,26 @@ def moment(text: str) -> datetime:
     return time
 
 
-def _report(done: Restored, program: str, as_json: bool) -> None:
+def _expected(text: str) -> tuple[int, datetime | None]:
+    position, _, time = text.partition(",")
+    return whole(position), moment(time) if time else None
+
+
+def _missing(done: Restored, position: int, time: datetime | None) -> dict[str, int | float | None]:
+    """How many positions and seconds the store ends before what was expected."""
+    positions = max(position - done.position, 0)
+    if not positions:
+        return {"positions": 0, "seconds": 0.0}
+    seconds = None if time is None else max((time - done.time).total_seconds(), 0.0)
+    return {"positions": positions, "seconds": seconds}
+
+
+def _report(
+    done: Restored, program: str, as_json: bool, missing: dict[str, int | float | None] | None
+) -> None:
     if as_json:
-        print(json_line({"restored": done}), flush=True)
+        document: dict[str, object] = {"restored": done}
+        print(json_line(document if missing is None else document | {"missing": missing}), flush=True)
         return
     print(
         f"{done.path} ends at position {done.position:,}, of {done.time:%Y-%m-%d %H:%M:%S} UTC; restored of "
@@ -111,6 +140,16 @@ def _report(done: Restored, program: str, as_json: bool) -> None:
         f"{done.position}:{done.chain}",
         flush=True,
     )
+    if missing is not None and not missing["positions"]:
+        print("nothing of what was expected is missing", flush=True)
+    elif missing is not None:
+        seconds = missing["seconds"]
+        long = "append ,TIME to --expect for seconds" if seconds is None else f"{seconds:.3f} s"
+        print(
+            f"MISSING: {missing['positions']:,} positions, from {done.position + 1:,} on ({long}); what was "
+            "committed there is not in the backup",
+            flush=True,
+        )
     if done.notes_position is None:
         print(
             "no backup was made up to there: consumers and process managers have done nothing, and would "

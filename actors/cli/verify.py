@@ -22,6 +22,7 @@ from actors.cli.store_directory import is_store, require_store
 from actors.cli.verify_files import Found, Look, StoreFiles, backup_files
 from storage import InvalidBackup, OnewriterError, OtherEngine
 from storage.backup.backup_set import is_backup
+from storage.backup.places import fetched, is_remote
 from storage.files.environment import check_directory
 from storage.files.store_lock import LOCK_FILE, StoreLock
 from storage.log.verification import checked_chain
@@ -80,7 +81,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_argument("store", metavar="PATH", help="the store's directory, or a folder or file of backups")
+    parser.add_argument(
+        "store",
+        metavar="PATH",
+        help="the store's directory, a folder or file of backups, or s3://BUCKET/PREFIX",
+    )
     parser.add_argument(
         "--log-only", action="store_true", help="leave out the replicas, which the log can fill again"
     )
@@ -111,6 +116,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     try:
         if options.deep != (options.domain is not None):
             raise CommandLineError("--deep needs --domain, and --domain is for --deep")
+        if is_remote(options.store):
+            with fetched(options.store, whole=True) as folder:
+                return _all_sound(backup_files(folder, progress), show)
         if not is_store(str(path)) and is_backup(path):
             if options.deep or options.log_only or options.chain is not None:
                 raise CommandLineError(
@@ -136,7 +144,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     except InvalidBackup as error:
         print(describe(error), file=sys.stderr)
         return DAMAGED
-    except OnewriterError as error:
+    except (OnewriterError, ValueError) as error:
         print(describe(error), file=sys.stderr)
         return BAD_USE
 

@@ -32,6 +32,7 @@ from actors.repl.shell import Shell
 from actors.system.system import System
 from storage import OnewriterError
 from storage.backup.backup_set import segments_of
+from storage.backup.places import fetched
 from storage.backup.segment_path import segments_until
 
 __all__ = ["main"]
@@ -87,7 +88,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_argument("backup", metavar="BACKUP", help="a folder of backups, or a file of a full one")
+    parser.add_argument(
+        "backup", metavar="BACKUP", help="a folder of backups, a file of a full one, or s3://BUCKET/PREFIX"
+    )
     add_domain(parser)
     parser.add_argument(
         "--query",
@@ -169,27 +172,35 @@ class _Drill:
         self._queries = queries
         self._max_age = max_age
         self._settings = settings
+        self._source = Path()
 
     def run(self, folder: str) -> None:
         """Do everything in the folder; what goes wrong is in the report."""
         report = self.report
+        report.failed_at = "look"
         try:
-            self._step("look", self._look)
-            store = os.path.join(folder, "store")
-            done = self._step("restore", lambda: restore(report.backup, store, progress=self.progress))
-            report.position, report.time, report.chain = done.position, done.time, done.chain
-            system = self._step(
-                "open", lambda: System.open(store, self._domain, replicas=1, managers=False, **self._settings)
-            )
-            with system:
-                self._step("fill", lambda: system.wait_applied(timeout=LONGEST))
-                self._step("ask", lambda: self._ask(system))
-            if self._max_age is not None and report.age is not None and report.age > self._max_age:
-                report.failed_at = "look"
-                report.error = f"the newest backup is {report.age:,.0f} s old, and may be {self._max_age:,} s"
-            report.ok = report.error is None
+            with fetched(report.backup, scratch=folder) as source:
+                self._run(folder, source)
         except (OnewriterError, OSError, ValueError) as error:
             report.error = describe(error)
+
+    def _run(self, folder: str, source: Path) -> None:
+        report = self.report
+        self._source = source
+        self._step("look", self._look)
+        store = os.path.join(folder, "store")
+        done = self._step("restore", lambda: restore(source, store, progress=self.progress))
+        report.position, report.time, report.chain = done.position, done.time, done.chain
+        system = self._step(
+            "open", lambda: System.open(store, self._domain, replicas=1, managers=False, **self._settings)
+        )
+        with system:
+            self._step("fill", lambda: system.wait_applied(timeout=LONGEST))
+            self._step("ask", lambda: self._ask(system))
+        if self._max_age is not None and report.age is not None and report.age > self._max_age:
+            report.failed_at = "look"
+            report.error = f"the newest backup is {report.age:,.0f} s old, and may be {self._max_age:,} s"
+        report.ok = report.error is None
 
     def _step(self, name: str, work: Callable[[], T]) -> T:
         began = time.monotonic()
@@ -201,7 +212,7 @@ class _Drill:
 
     def _look(self) -> None:
         report = self.report
-        segments = segments_of(Path(os.path.realpath(report.backup)))
+        segments = segments_of(self._source)
         newest = segments[-1]
         report.newest = str(newest.path)
         report.age = (datetime.now(UTC) - newest.end.ended).total_seconds()

@@ -41,6 +41,7 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         *_process_problems(parts, monitor, processes),
         *parts.consumers.problems(),
         *parts.marks.problems(),
+        *_copy_problems(parts),
     )
     return Health(
         "ok" if not problems else "degraded",
@@ -59,7 +60,13 @@ def build_health(parts: Parts, monitor: Monitor, rebuilds: Rebuilds) -> Health:
         parts.process_managers.off_because(),
         (*parts.changed_code.warnings(), *parts.room.warnings(), *_personal_warnings(parts)),
         parts.copied,
+        None if parts.copy is None else parts.copy.health(parts.progress.head),
     )
+
+
+def _copy_problems(parts: Parts) -> list[str]:
+    problem = None if parts.copy is None else parts.copy.problem(parts.progress.head)
+    return [] if problem is None else [problem]
 
 
 def _personal_warnings(parts: Parts) -> list[str]:

@@ -31,6 +31,7 @@ from storage.log.log_follower import LogFollower
 if TYPE_CHECKING:
     from actors.process_managers.no_process_managers import NoProcessManagers
     from actors.process_managers.registry import ProcessManagers
+    from actors.runtime.continuous_copy import ContinuousCopy
 
 __all__ = ["Parts"]
 
@@ -82,5 +83,7 @@ class Parts(NamedTuple):
     """Why the store is a copy that does not act on the world; None for any other."""
     marks: DeliveryMarks
     """The file of what is out for delivery, to consumers and by process managers."""
+    copy: ContinuousCopy | None
+    """What copies the log off the machine; None without `copy_to=`."""
     actors: dict[str, ActorSlot]
     """Every actor but the supervisor, by its name."""

@@ -162,6 +162,12 @@ class Runtime:
             )
             listeners.committed.append(pace.committed)
             listeners.applied.append(pace.applied)
+        copy = None
+        if settings.copy_to is not None:
+            # Imported here: it is of use for no other program.
+            from actors.runtime.continuous_copy import ContinuousCopy
+
+            copy = ContinuousCopy(log, settings, copied, progress.lag_seconds)
         self.parts = Parts(
             path=path,
             source=source,
@@ -202,6 +208,7 @@ class Runtime:
             consumers=ConsumerAccess(make_consumers),
             copied=copied,
             marks=marks,
+            copy=copy,
             actors=actors,
         )
         self._monitor = Monitor(self.parts)
@@ -304,6 +311,8 @@ class Runtime:
             raise SystemClosed(
                 f"the actors of {self.parts.path} did not start within {START_TIMEOUT:g} s; see the log"
             )
+        if self.parts.copy is not None:
+            self.parts.copy.start()
 
     # -- closing -----------------------------------------------------------------------------
     def waits_for(self, thread: int) -> bool:
@@ -337,6 +346,8 @@ class Runtime:
         stuck += self._stop_actors([one.name for one in parts.replicas.endpoints], end)
         parts.process_managers.close()
         parts.marks.close()
+        if parts.copy is not None and not parts.copy.close(end - time.monotonic()):
+            stuck.append("the continuous copy")
         if stuck:
             logger.error("closing %s: given up within %g s: %s", parts.path, timeout, ", ".join(stuck))
         parts.progress.close()

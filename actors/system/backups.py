@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from actors.kernel.actor import refuse_in_actor
@@ -31,7 +32,9 @@ class BackupMethods(SystemBase):
         keep: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Backup:
-        """Back the store up to the folder `target`, while it is in use; returns once it is on disk.
+        """Back the store up to `target`, while it is in use; returns once it is on disk.
+
+        `target` is a folder, or s3://bucket/prefix.
 
         It is the log with all notes at the end of one commit, verified as it is written: checksums and
         chain. The first one is full. Later ones in the same folder continue the newest, unless that is of
@@ -51,14 +54,14 @@ class BackupMethods(SystemBase):
         parts = self._running()
         refuse_in_actor("backup", parts.progress)
         # Imported here: most programs leave backups to the command line.
-        from storage.backup.take_backup import take_backup
+        from storage.backup.targets import backup_target
 
-        return take_backup(
-            parts.log,
-            target,
-            full=full,
-            share=share,
-            max_bytes_per_second=max_bytes_per_second,
-            keep=keep,
-            progress=progress,
-        )
+        with closing(backup_target(target)) as place:
+            return place.take(
+                parts.log,
+                full=full,
+                share=share,
+                max_bytes_per_second=max_bytes_per_second,
+                keep=keep,
+                progress=progress,
+            )

@@ -118,6 +118,11 @@ class System(
         disk_limit: float = 86_400.0,
         max_lag_before_wait: int | None = None,
         id_retention: timedelta | float | None = None,
+        copy_to: str | PathLike[str] | None = None,
+        copy_interval: float = 1.0,
+        copy_full_every: float = 21_600.0,
+        copy_keep: int | None = 2,
+        copy_limit: float = 60.0,
     ) -> Self:
         """Open the store in the directory `path`, or make a new one there, and start all actors.
 
@@ -170,6 +175,11 @@ class System(
           never
         - `id_retention`: for how long the id of a command is known, so that repeating it executes nothing; a
           timedelta or seconds, None for ever
+        - `copy_to`: a folder, or `s3://bucket/prefix`, to which what is committed is copied all the time, as
+          backups; `copy_interval`: at most so many seconds pass between two of them while something is new;
+          `copy_full_every`: after so many seconds a full one is made; `copy_keep`: what comes before the last
+          so many full ones is removed, None for nothing; `copy_limit`: the seconds after which health reports
+          that the copy is behind
 
         Raises `TypeError` or `ValueError` for something that is not a domain, a path or a setting,
         `DomainError` for a mistake in the domain, and for a domain that can't read what the store holds, with
@@ -211,6 +221,11 @@ class System(
             id_retention=id_retention.total_seconds()
             if isinstance(id_retention, timedelta)
             else id_retention,
+            copy_to=None if copy_to is None else os.fspath(copy_to),
+            copy_interval=copy_interval,
+            copy_full_every=copy_full_every,
+            copy_keep=copy_keep,
+            copy_limit=copy_limit,
         )
         resources = OpeningResources()
         try:

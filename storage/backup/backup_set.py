@@ -21,9 +21,14 @@ from storage.files.error_translation import from_system
 from storage.files.opening_resources import sync_directory
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
-__all__ = ["BackupSet", "is_backup"]
+__all__ = ["BackupSet", "is_backup", "is_backup_name"]
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
+
+
+def is_backup_name(name: str) -> bool:
+    """Whether a complete file of a backup may have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def is_backup(path: Path) -> bool:

@@ -1,0 +1,197 @@
+"""Copies what is committed off the machine, again and again, as backups: a thread of its own.
+
+The writer never waits for it. While the place is away nothing is kept for it but the log itself: one backup
+holds all that was committed since the last one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from actors.errors import UnadoptedCopy
+from actors.health import CopyHealth
+from storage.backup.segment_source import is_on_chain
+from storage.backup.targets import BackupTarget, backup_target
+from storage.errors import InvalidBackup, OnewriterError
+from storage.log.log_reader import LogReader
+
+if TYPE_CHECKING:
+    from actors.settings import Settings
+    from storage.backup.segment_reader import Segment
+
+__all__ = ["ContinuousCopy"]
+
+logger = logging.getLogger("onewriter.copy")
+
+SHARE = 0.25
+"""Of its thread's time, at most, unless the log grows faster."""
+FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0
+"""Seconds between attempts while they fail."""
+
+
+class _Stopped(Exception):
+    """Ends a backup in the middle: the system is closing, and has waited long enough."""
+
+
+class ContinuousCopy:
+    """The copying of one log to `settings.copy_to`; callers' threads start and close it."""
+
+    def __init__(
+        self, log: LogReader, settings: Settings, copied: str | None, lag: Callable[[int], float]
+    ) -> None:
+        """`copied` is why the store is a copy that is not adopted; `lag` the age of what follows a position.
+
+        Raises ValueError, StorageError for an address that can't be one.
+        """
+        assert settings.copy_to is not None
+        self._log = log
+        self._settings = settings
+        self._lag = lag
+        self._target: BackupTarget = backup_target(settings.copy_to)
+        self._refused = copied
+        self._closing = threading.Event()
+        self._gone = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="onewriter-copy", daemon=True)
+        self._seen = -1
+        """The transaction of the log that was the last one when the last backup began."""
+        self._id: str | None = None
+        self._full_at: float | None = None
+        """When the newest full one was made, in seconds since 1970; None before that was looked at."""
+        self._position = 0
+        self._files = 0
+        self._error: str | None = None
+        self._failing_since: float | None = None
+        self._copied_at: float | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self, timeout: float) -> bool:
+        """Copy what is left within `timeout` seconds, and stop; returns whether the thread has ended."""
+        self._closing.set()
+        if self._thread.ident is None:
+            return True
+        self._thread.join(max(timeout, 0.0))
+        self._gone.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+        return not self._thread.is_alive()
+
+    def health(self, head: int) -> CopyHealth:
+        """How far it is, where the log ends at `head`. Any thread."""
+        position = self._position
+        return CopyHealth(
+            self._target.address,
+            position,
+            max(head - position, 0),
+            round(self._lag(position), 6),
+            self._files,
+            None if self._copied_at is None else round(time.monotonic() - self._copied_at, 3),
+            self._error,
+            None if self._failing_since is None else round(time.monotonic() - self._failing_since, 3),
+        )
+
+    def problem(self, head: int) -> str | None:
+        """What an operator has to know about it, as a sentence; None if all is well. Any thread."""
+        found = self.health(head)
+        late = found.lag_seconds > self._settings.copy_limit
+        failing = found.failing_seconds is not None and found.failing_seconds > self._settings.copy_limit
+        if not (late or failing or self._refused):
+            return None
+        why = "" if found.last_error is None else f": {found.last_error}"
+        return f"the copy in {found.to} is {found.lag} positions and {found.lag_seconds:.1f} s behind{why}"
+
+    # -- its thread ------------------------------------------------------------------------------------------
+    def _run(self) -> None:
+        retry = FIRST_RETRY
+        wait = 0.0
+        try:
+            while not self._refuse():
+                closing = self._closing.wait(wait)
+                try:
+                    self._copy(closing)
+                    self._error = self._failing_since = None
+                    retry, wait = FIRST_RETRY, self._settings.copy_interval
+                except _Stopped:
+                    return
+                except Exception as error:
+                    self._failed(error)
+                    wait, retry = retry, min(2 * retry, LONGEST_RETRY)
+                if closing:
+                    return
+        finally:
+            self._target.close()
+
+    def _refuse(self) -> bool:
+        if self._refused is None:
+            return False
+        error = UnadoptedCopy(
+            f"nothing is copied to {self._target.address}: the store is a copy ({self._refused}), and the "
+            "set there may be its original's; adopt it, by managers=True or `onewriter adopt`"
+        )
+        self._error = str(error)
+        logger.error("%s", error)
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if self._failing_since is None:
+            self._failing_since = time.monotonic()
+        if text != self._error:
+            expected = isinstance(error, OnewriterError | OSError)
+            logger.error("copying to %s: %s", self._target.address, text, exc_info=not expected)
+        self._error = text
+
+    def _copy(self, closing: bool) -> None:
+        """Copy what is new, if anything is."""
+        with self._log.transaction() as log:
+            seen = log.transaction.id()
+        if seen == self._seen:
+            return
+        newest = self._target.newest()
+        if newest is not None and self._continues(newest):
+            self._position = newest.end.point.position
+        if self._full_at is None:
+            last = self._target.last_full()
+            self._full_at = time.time() if last is None else last.header.begun.timestamp()
+        # At the end there may not be the time for a full one.
+        full = not closing and time.time() - self._full_at > self._settings.copy_full_every
+        backup = self._target.take(
+            self._log,
+            full=full,
+            share=SHARE,
+            keep=self._settings.copy_keep,
+            progress=self._progress,
+        )
+        if backup.full:
+            self._full_at = time.time()
+        newest = self._target.newest()
+        self._id = None if newest is None else newest.header.id
+        self._seen, self._position = seen, backup.position
+        self._files += 1
+        self._copied_at = time.monotonic()
+
+    def _continues(self, newest: Segment) -> bool:
+        """Whether the set can be continued; raises InvalidBackup if it is, or has become, another store's."""
+        header = newest.header
+        with self._log.transaction() as log:
+            if header.history_id == self._log.history_id and is_on_chain(
+                log, newest.end.point, self._log.first_history_id
+            ):
+                return True
+        if self._id is None and header.first_history_id == self._log.first_history_id:
+            # The store was restored from this set, or from an earlier one, and adopted.
+            return False
+        raise InvalidBackup(
+            f"{self._target.address} has backups of another store, or another program copies to it: "
+            f"position {newest.end.point.position} there is not of this store; copy to a place of its own"
+        )
+
+    def _progress(self, _position: int, _last: int) -> None:
+        if self._gone.is_set():
+            raise _Stopped

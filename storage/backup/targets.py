@@ -1,0 +1,205 @@
+"""Backups into a set, wherever it is: a folder, or a place that files are put to. One thread at a time."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from storage.backup.backup_set import BackupSet, checked_keep
+from storage.backup.places import BackupPlace, is_remote, remote_place
+from storage.backup.segment_reader import Segment, open_segment
+from storage.backup.take_backup import Backup, take_backup
+from storage.errors import InvalidBackup, StoreLocked
+from storage.log.log_reader import LogReader
+
+__all__ = ["BackupTarget", "FolderTarget", "RemoteTarget", "backup_target"]
+
+FULL = "-full.backup"
+Progress = Callable[[int, int], None]
+
+
+class BackupTarget(Protocol):
+    """Where backups of one log go, one after the other."""
+
+    address: str
+
+    def newest(self) -> Segment | None:
+        """The newest file of the set; None if there is none, or it can't be read."""
+
+    def last_full(self) -> Segment | None:
+        """The newest full one; None if there is none, or it can't be read."""
+
+    def take(
+        self,
+        log: LogReader,
+        *,
+        full: bool = False,
+        share: float = 1.0,
+        max_bytes_per_second: float | None = None,
+        keep: int | None = None,
+        progress: Progress | None = None,
+    ) -> Backup:
+        """As `take_backup`."""
+
+    def close(self) -> None:
+        """Remove what is temporary."""
+
+
+def backup_target(address: str | os.PathLike[str]) -> BackupTarget:
+    """The target at a path or an address. Raises ValueError, StorageError without the package for it."""
+    return RemoteTarget(remote_place(str(address))) if is_remote(address) else FolderTarget(address)
+
+
+class FolderTarget:
+    """A folder."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Touches nothing. Raises StorageError for an impossible path."""
+        self._set = BackupSet(path)
+        self.address = str(self._set.path)
+
+    def newest(self) -> Segment | None:
+        """The newest file; None if there is none, or it can't be read. Raises StorageError."""
+        return self._set.newest() if self._set.path.exists() else None
+
+    def last_full(self) -> Segment | None:
+        """The newest full one; None if there is none, or it can't be read. Raises StorageError."""
+        files = self._set.files() if self._set.path.exists() else []
+        return _opened([file for file in files if file.name.endswith(FULL)][-1:])
+
+    def take(
+        self,
+        log: LogReader,
+        *,
+        full: bool = False,
+        share: float = 1.0,
+        max_bytes_per_second: float | None = None,
+        keep: int | None = None,
+        progress: Progress | None = None,
+    ) -> Backup:
+        """As `take_backup`."""
+        return take_backup(
+            log,
+            self._set.path,
+            full=full,
+            share=share,
+            max_bytes_per_second=max_bytes_per_second,
+            keep=keep,
+            progress=progress,
+        )
+
+    def close(self) -> None:
+        """Nothing is temporary."""
+
+
+class RemoteTarget:
+    """A place elsewhere. A file is made in a temporary folder, put there, and removed with the next one.
+
+    What could not be put is put first the next time: one file at most waits, and then comes one with all that
+    was committed meanwhile.
+    """
+
+    def __init__(self, place: BackupPlace) -> None:
+        """Asks nothing yet."""
+        self.address = place.address
+        self._place = place
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._made: Backup | None = None
+
+    def newest(self) -> Segment | None:
+        """The newest file; None if there is none, or it can't be read. Raises StorageError."""
+        return BackupSet(self._folder()).newest()
+
+    def last_full(self) -> Segment | None:
+        """The newest full one; None if there is none, or it can't be read. Raises StorageError."""
+        fulls = [name for name in self._place.names() if name.endswith(FULL)]
+        with tempfile.TemporaryDirectory(prefix="onewriter-copied-") as folder:
+            for name in fulls[-1:]:
+                self._place.fetch_ends(name, Path(folder, name))
+            return _opened([Path(folder, name) for name in fulls[-1:]])
+
+    def take(
+        self,
+        log: LogReader,
+        *,
+        full: bool = False,
+        share: float = 1.0,
+        max_bytes_per_second: float | None = None,
+        keep: int | None = None,
+        progress: Progress | None = None,
+    ) -> Backup:
+        """As `take_backup`. Raises StoreLocked if another program has written to the place meanwhile."""
+        checked_keep(keep)
+        folder = self._folder()
+        if self._made is None:
+            self._made = take_backup(
+                log,
+                folder,
+                full=full,
+                share=share,
+                max_bytes_per_second=max_bytes_per_second,
+                progress=progress,
+            )
+        made = Path(self._made.file)
+        try:
+            self._place.put(made, made.name)
+        except StoreLocked:
+            if not self._is_there(made):
+                self.close()
+                raise
+        for file in BackupSet(folder).files():
+            if file != made:
+                file.unlink()
+        done, self._made = replace(self._made, file=f"{self.address}/{made.name}"), None
+        if keep is not None:
+            self._remove_before(keep)
+        return done
+
+    def close(self) -> None:
+        """Remove the temporary folder; the next call looks again at what is in the place."""
+        self._made = None
+        temporary, self._temporary = self._temporary, None
+        if temporary is not None:
+            temporary.cleanup()
+
+    def _folder(self) -> Path:
+        """The temporary folder, in which the newest file is, or at least its ends."""
+        if self._temporary is None:
+            names = self._place.names()
+            temporary = tempfile.TemporaryDirectory(prefix="onewriter-copying-")
+            try:
+                if names:
+                    self._place.fetch_ends(names[-1], Path(temporary.name, names[-1]))
+            except BaseException:
+                temporary.cleanup()
+                raise
+            self._temporary = temporary
+        return Path(self._temporary.name)
+
+    def _is_there(self, made: Path) -> bool:
+        """Whether this very file is in the place: a call may succeed although its answer was lost."""
+        with tempfile.TemporaryDirectory(prefix="onewriter-copied-") as folder:
+            there = Path(folder, made.name)
+            self._place.fetch_ends(made.name, there)
+            try:
+                return open_segment(there).header.id == open_segment(made).header.id
+            except InvalidBackup:
+                return False
+
+    def _remove_before(self, keep: int) -> None:
+        names = self._place.names()
+        fulls = [name for name in names if name.endswith(FULL)]
+        if len(fulls) >= keep:
+            for name in names[: names.index(fulls[-keep])]:
+                self._place.remove(name)
+
+
+def _opened(files: list[Path]) -> Segment | None:
+    try:
+        return open_segment(files[0]) if files else None
+    except InvalidBackup:
+        return None

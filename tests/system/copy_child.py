@@ -1,0 +1,22 @@
+"""A program for `test_continuous_copy`: writes to a store with a continuous copy, and says what."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from actors import System
+from actors.demo.shop import ListProduct, shop
+
+
+def main() -> None:
+    store, copy, interval = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    with System.open(store, shop, replicas=1, copy_to=copy, copy_interval=interval) as system:
+        number = 0
+        while True:
+            number += 1
+            position = system.execute(ListProduct(f"p-{number}", f"Product {number}", "k", number)).position
+            print(position, time.time(), flush=True)
+
+
+main()

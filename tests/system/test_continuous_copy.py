@@ -126,7 +126,7 @@ def test_the_set_of_another_store_is_refused(folder: Path) -> None:
     ],
 )
 def test_bad_settings_are_refused(folder: Path, settings: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="copy_|s3://"):
+    with pytest.raises(ValueError, match=r"copy_|s3://"):
         opened(folder, **settings)
 
 
@@ -174,7 +174,7 @@ def test_after_a_kill_and_the_loss_of_the_disk(folder: Path) -> None:
         last = max(done)
         lost = done[last] - done.get(restored.position, began or 0.0) if restored.position < last else 0.0
         print(
-            f"acknowledged {last}, restored {restored.position}, lost {last - restored.position}, {lost:.3f} s"
+            f"acknowledged {last}, restored {restored.position}, missing {last - restored.position}: {lost:.3f}"
         )
         assert lost <= INTERVAL + BOUND
         with System.open(again, shop, replicas=1) as system:

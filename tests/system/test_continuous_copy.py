@@ -173,9 +173,7 @@ def test_after_a_kill_and_the_loss_of_the_disk(folder: Path) -> None:
         restored = restore(copy, again)
         last = max(done)
         lost = done[last] - done.get(restored.position, began or 0.0) if restored.position < last else 0.0
-        print(
-            f"acknowledged {last}, restored {restored.position}, missing {last - restored.position}: {lost:.3f}"
-        )
+        print(f"acknowledged {last}, restored {restored.position}, missing: {lost:.3f} s")
         assert lost <= INTERVAL + BOUND
         with System.open(again, shop, replicas=1) as system:
             assert system.health().position == restored.position

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-copy crash-correct crash-forget forgotten crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
@@ -75,6 +75,9 @@ crash-backup: $(VENV)/.with-dev  ## kills of backups and restores, 30 rounds of 
 
 crash-compact: $(VENV)/.with-dev  ## kills while a log in use is compacted, 100 rounds
 	ONEWRITER_CRASH_ROUNDS=1000 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_live_compaction.py
+
+crash-continuous: $(VENV)/.with-dev  ## kills while a store is copied off the machine, 30 rounds
+	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_continuous_copy.py -k kill
 
 crash-copy: $(VENV)/.with-dev  ## kills of a store's copy, 30 rounds of up to six
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py

@@ -1,7 +1,7 @@
 """A set of backups in S3-compatible storage: one object for each file, never overwritten. Any thread.
 
 Needs the extra `s3`. Region, credentials and endpoint come from the environment, as boto3 takes them
-(AWS_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and others), or from the query of the address.
+(AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and others), or from the query of the address.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ class S3Place:
             raise StorageError(f"{self.address} cannot be {done}: {error}; {ADVICE}") from error
 
 
-ADVICE = "check the address, AWS_ENDPOINT_URL, AWS_REGION, the credentials, and whether the bucket exists"
+ADVICE = (
+    "check the address, AWS_ENDPOINT_URL, AWS_DEFAULT_REGION, the credentials, and whether the bucket exists"
+)
 
 
 @contextmanager

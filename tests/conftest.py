@@ -53,8 +53,11 @@ WAITING = (
     "tests/system/test_sessions.py",
     "tests/system/test_attempts.py",
     "tests/system/test_faults.py",
+    "tests/actors/cli/test_installed.py",
+    "tests/oracle/test_table_systems.py",
 )
-"""What waits for disks and deadlines, for ten seconds a file and more: it begins first, beside what works."""
+"""What waits for disks and deadlines, for ten seconds a file and more, or is one long test: it begins first,
+beside what works."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

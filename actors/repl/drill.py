@@ -10,7 +10,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,8 +109,6 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     add_keys(parser)
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
-    # That the restored store is a copy is no news.
-    logging.getLogger("onewriter").setLevel(logging.ERROR)
     try:
         domain = load_domain(options.domain)
         _check_queries(domain, options.query)
@@ -121,7 +120,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     drill = _Drill(options.backup, domain, options.query, options.max_age, key_settings(options))
     drill.progress = ProgressLines("restored", options.json)
     try:
-        with temporary_directory("onewriter-drill-", options.scratch) as folder:
+        with _only_errors(), temporary_directory("onewriter-drill-", options.scratch) as folder:
             drill.run(folder)
     except KeyboardInterrupt:
         print("interrupted; nothing is left behind", file=sys.stderr)
@@ -131,6 +130,18 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     else:
         _show(drill)
     return DONE if drill.report.ok else FAILED
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """Warnings are not logged meanwhile: that the restored store is a copy is no news."""
+    logger = logging.getLogger("onewriter")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _check_queries(domain: Domain, statements: Sequence[str]) -> None:

@@ -41,7 +41,7 @@ def drill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Drill]
         return code, json.loads(out)["drill"] if out else {}
 
     yield run
-    logging.getLogger("onewriter").setLevel(level)
+    assert logging.getLogger("onewriter").level == level
 
 
 def test_a_good_backup_is_restored_and_asked(backups: Path, drill: Drill) -> None:

@@ -68,6 +68,8 @@ def test_any_other_name_is_an_error_that_names_the_package(package: object) -> N
                 "actors.subscriptions.consumer",
                 "actors.subscriptions.subscription",
                 "actors.system.watch",
+                "actors.runtime.live_compaction",
+                "actors.runtime.store_info",
                 "storage.engines.sqlite",
             ],
         ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -35,7 +36,6 @@ from actors.runtime.changed_code import ChangedCode
 from actors.runtime.corrections import Corrections
 from actors.runtime.forgetting import Forgetting
 from actors.runtime.health_report import build_health
-from actors.runtime.live_compaction import LiveCompactions
 from actors.runtime.local_replicas import LocalReplicas
 from actors.runtime.log_file_watch import LogFileWatch
 from actors.runtime.maintenance import Maintenance
@@ -217,7 +217,8 @@ class Runtime:
         replicas.dispatcher.replicas.why_not = self._monitor.why_not
         self.rebuilds = Rebuilds(self.parts, self._monitor)
         self.corrections = Corrections(self.parts, self.rebuilds)
-        self.compactions = LiveCompactions(self.parts)
+        self.compacting = threading.Lock()
+        """Held by the one call at a time that compacts the log."""
         self._maintenance = Maintenance(self.parts, self._monitor)
         self.supervisor = Supervisor("supervisor", actors, self._maintenance.run)
         self.forgetting = Forgetting(self.parts, self.rebuilds, self.supervisor)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from actors.runtime.store_info import StoreInfo, info_of_system
+from actors.kernel.late_import import late_import
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
-from storage.log.live_compaction import Compaction
+
+if TYPE_CHECKING:
+    from actors.runtime.store_info import StoreInfo
+    from storage.log.live_compaction import Compaction
 
 __all__ = ["StorageMethods"]
 
 
 class StorageMethods(SystemBase):
-    """What the store holds, and how full its files are."""
+    """What the store holds, and how full its files are. What they need is imported at their first use."""
 
     def info(self, *, count_streams: bool = True) -> StoreInfo:
         """What the store holds, and the size and free pages of its files by database; any thread.
@@ -21,6 +25,9 @@ class StorageMethods(SystemBase):
         It takes as long for a large store as for a small one, but for the number of streams: a million of
         them take a few seconds. With `count_streams=False` they are not counted. Raises DamagedStore.
         """
+        with late_import("what info() needs"):
+            from actors.runtime.store_info import info_of_system
+
         return info_of_system(self._running(), count_streams=count_streams)
 
     def compact(
@@ -40,6 +47,9 @@ class StorageMethods(SystemBase):
         seconds, if the log is closed meanwhile, or is compacted already; CommandTimeout if the writer is busy
         for so long; StoreFull, DamagedStore; OpenedForReading, WrongThread. The log is as it was then.
         """
-        self._running()
+        with late_import("what compact() needs"):
+            from actors.runtime.live_compaction import compact_log
+
+        parts = self._running()
         checked_timeout(timeout, "compact")
-        return self._runtime.compactions.run(timeout, progress)
+        return compact_log(parts, self._runtime.compacting, timeout, progress)

@@ -77,16 +77,13 @@ class Recovery:
         """
         logger.error("%s", error.reason)
         self._state.trouble = error.reason
-        self._aggregates.clear()
-        self._state.must_reopen = True
-        request.fail(request.uncertain(error.reason))
-        self._log.reopen()
-        self._state.must_reopen = False
+        self.after_task(lambda: request.fail(request.uncertain(error.reason)))
 
-    def after_task(self) -> None:
-        """Open the log again after a commit of a task failed, which has answered. Raises as `after`."""
+    def after_task(self, answer: Callable[[], None] = lambda: None) -> None:
+        """Open the log again after a commit of a task failed, once `answer` is given. Raises as `after`."""
         self._aggregates.clear()
         self._state.must_reopen = True
+        answer()
         self._log.reopen()
         self._state.must_reopen = False
 

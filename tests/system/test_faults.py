@@ -17,7 +17,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-import storage.log.event_log
+import storage.log.writable_log
 from actors import (
     CommitUncertain,
     DeciderFailed,
@@ -204,7 +204,7 @@ def test_a_store_that_can_not_be_reopened_at_once_after_a_failed_commit_is_tried
     system.wait_applied()  # An eventual query may be answered before that.
     put_fault(monkeypatch, EventLog, "_commit", lambda: lmdb.DiskError("commit"), after=True)
     failed = put_fault(
-        monkeypatch, storage.log.event_log, "open_environment", lambda: StorageError("not now"), times=3
+        monkeypatch, storage.log.writable_log, "open_environment", lambda: StorageError("not now"), times=3
     )
     with pytest.raises(CommitUncertain):
         system.execute(ORDER, command_id="order")

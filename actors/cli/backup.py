@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
-from actors.cli.errors import CommandLineError, describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
-from storage import Backup, Codec, InvalidBackup, OnewriterError
+from storage import Backup, Codec, InvalidBackup
 from storage.backup.targets import backup_target
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.log.log_follower import LogFollower
@@ -78,7 +76,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
     progress = ProgressLines("backed up", options.json)
-    try:
+
+    def back_up() -> None:
         require_store(options.store)
         with (
             closing(backup_target(options.target)) as target,
@@ -92,17 +91,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 max_bytes_per_second=options.max_bytes_per_second,
                 progress=progress,
             )
-    except (CommandLineError, InvalidBackup) as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
-    except (OnewriterError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"interrupted; {options.target} is as it was before", file=sys.stderr)
-        return INTERRUPTED
-    _report(backup, options.json)
-    return DONE
+        _report(backup, options.json)
+
+    return exit_code_of(back_up, f"{options.target} is as it was before", (InvalidBackup,))
 
 
 def _share(text: str) -> float:

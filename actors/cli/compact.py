@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of
 from actors.runtime.compaction import compact_store
 
 __all__ = ["main"]
@@ -44,13 +41,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--keys-path", metavar="FOLDER", help="the key store, if it is not in the store")
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
-    try:
-        require_store(options.store)
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
 
     def compact() -> None:
+        require_store(options.store)
         progress = ProgressLines("compacted", options.json, unit="bytes")
         done = compact_store(options.store, keys_path=options.keys_path, progress=progress)
         if options.json:

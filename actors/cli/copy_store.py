@@ -11,16 +11,16 @@ from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import load_domain
-from actors.cli.errors import CommandLineError, describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
+from actors.cli.errors import CommandLineError
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, required_master_key
 from actors.cli.left_behind import corrections_left_behind
+from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.migration.copied_keys import CopiedKeys
 from actors.migration.log_copy import ENDING, LogCopy, Through
-from storage import NotAStore, OnewriterError
+from storage import NotAStore
 from storage.crypto.master_key import load_master_key
 
 __all__ = ["main"]
@@ -72,23 +72,16 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
     progress = ProgressLines("copied", options.json)
-    try:
+
+    def make() -> None:
         through, code = _load(options.through)
         keys = _keys(options)
         code += f" {options.domain}" if options.domain else ""
         copy = LogCopy(options.source, options.target, through, options.through, code, progress, keys)
         copy.run()
-    except (CommandLineError, NotAStore) as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
-    except (OnewriterError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print(f"interrupted; the same call goes on from what is in {options.target}{ENDING}", file=sys.stderr)
-        return INTERRUPTED
-    _report(copy, progress.seconds, options.json)
-    return DONE
+        _report(copy, progress.seconds, options.json)
+
+    return exit_code_of(make, f"the same call goes on from what is in {options.target}{ENDING}", (NotAStore,))
 
 
 def _load(where: str) -> tuple[Through, str]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE
 from actors.cli.function_loading import load_function
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.rebuild_wait import is_rebuilt
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of, opened_for_work
+from actors.cli.store_work import opened_for_work
 from actors.domain.domain import Domain
 from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
 from actors.system.system import System
@@ -73,17 +72,13 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
-    try:
+
+    def correct() -> None:
         domain, through = load_domain(options.domain), load_function("--through", options.through)
         types = _types(domain, options.types)
         if not options.dry_run and not (options.who.strip() and options.why.strip()):
             raise CommandLineError("give --who and --why, which are kept with the correction, or --dry-run")
         require_store(options.store)
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
-
-    def correct() -> None:
         with _opened(options.store, domain, options.dry_run) as system:
             plan = system.plan_correction(
                 through,

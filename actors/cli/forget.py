@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, key_settings
+from actors.cli.program_end import exit_code_of
 from actors.cli.rebuild_wait import is_rebuilt
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of, opened_for_work
+from actors.cli.store_work import opened_for_work
 from actors.domain.domain import Domain
 from actors.runtime.forgetting import Forgotten
 from actors.system.system import System
@@ -54,17 +53,13 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--why", default="", metavar="TEXT", help="why; kept")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(arguments)
-    try:
+
+    def forget() -> None:
         domain = load_domain(options.domain)
         require_store(options.store)
         subjects = [*options.subjects, *_lines(options.file)]
         if not subjects:
             raise CommandLineError("give a subject, or --from FILE")
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
-
-    def forget() -> None:
         keys = key_settings(options)
         with opened_for_work(options.store, domain, **keys) as system:
             done = system.forget(subjects, who=options.who, why=options.why)

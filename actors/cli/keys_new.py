@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.json_values import json_line
-from actors.cli.store_work import exit_code_of
+from actors.cli.program_end import exit_code_of
 from storage.crypto.master_key import new_key_file
 
 __all__ = ["main"]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, key_folder, required_master_key
+from actors.cli.program_end import exit_code_of
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of
 from storage.crypto.key_store import KeyStore, compact_keys
 from storage.crypto.master_key import load_master_key
 
@@ -45,16 +42,12 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--new-master-key", required=True, metavar="FILE", help="the next master key")
     parser.add_argument("--json", action="store_true", help="a JSON document")
     options = parser.parse_args(arguments)
-    try:
-        require_store(options.store)
-        master = required_master_key(options)
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
 
     def rotate() -> None:
+        require_store(options.store)
+        master = load_master_key(required_master_key(options))
         following = load_master_key(options.new_master_key)
-        store = KeyStore.open(key_folder(options), load_master_key(master))
+        store = KeyStore.open(key_folder(options), master)
         try:
             count = store.rotate(following)
         finally:

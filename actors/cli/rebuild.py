@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain, load_model
-from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.rebuild_wait import is_rebuilt
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of, opened_for_work
+from actors.cli.store_work import opened_for_work
 from actors.domain.read_model import ReadModel
 from actors.health import Rebuild
 from actors.system.system import System
@@ -54,14 +52,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     )
     parser.add_argument("--json", action="store_true", help="a JSON document a line")
     options = parser.parse_args(arguments)
-    try:
-        domain, model = load_model(options.domain, options.model)
-        require_store(options.store)
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
 
     def rebuild() -> None:
+        domain, model = load_model(options.domain, options.model)
+        require_store(options.store)
         began = time.monotonic()
         with opened_for_work(options.store, domain, options.replicas) as system:
             _rebuild(system, model, began, options.json)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 
 from actors.backup.restore import restore
 from actors.cli.command_parser import PROGRAM, CommandParser
-from actors.cli.errors import describe
-from actors.cli.exit_codes import BAD_USE, DONE, FAILED, INTERRUPTED
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
-from storage import NotAStore, OnewriterError, Restored
+from storage import NotAStore, Restored
 
 __all__ = ["main", "moment", "whole"]
 
@@ -71,7 +69,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
     progress = ProgressLines("restored", options.json)
-    try:
+
+    def make() -> int | None:
         done = restore(
             options.backup,
             options.store,
@@ -80,18 +79,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             verify=not options.no_verify,
             progress=progress,
         )
-    except NotAStore as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
-    except (OnewriterError, ValueError) as error:
-        print(describe(error), file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("interrupted; there is no new store", file=sys.stderr)
-        return INTERRUPTED
-    missing = None if options.expect is None else _missing(done, *options.expect)
-    _report(done, program, options.json, missing)
-    return MISSING if missing is not None and missing["positions"] else DONE
+        missing = None if options.expect is None else _missing(done, *options.expect)
+        _report(done, program, options.json, missing)
+        return MISSING if missing is not None and missing["positions"] else None
+
+    return exit_code_of(make, "there is no new store", (NotAStore,))
 
 
 def whole(text: str) -> int:

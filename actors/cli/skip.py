@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import load_model
-from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.skip_options import TILL, add_options
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of, opened_for_work
+from actors.cli.store_work import opened_for_work
 from actors.domain.read_model import ReadModel
 from actors.errors import NotStopped
 from actors.system.system import System
@@ -52,14 +50,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     add_options(parser)
     parser.add_argument("--reason", default="", metavar="TEXT", help="why; kept with the skip")
     options = parser.parse_args(arguments)
-    try:
-        domain, model = load_model(options.domain, options.model)
-        require_store(options.store)
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
 
     def skip() -> None:
+        domain, model = load_model(options.domain, options.model)
+        require_store(options.store)
         with opened_for_work(options.store, domain) as system:
             _skip(system, model, options.position, options.reason)
             _wait(system, model.name)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import load_model
-from actors.cli.errors import CommandLineError
-from actors.cli.exit_codes import BAD_USE, DONE
 from actors.cli.json_values import json_line
+from actors.cli.program_end import exit_code_of
 from actors.cli.rebuild_wait import is_rebuilt
 from actors.cli.skip_options import TILL, add_options
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import exit_code_of, opened_for_work
+from actors.cli.store_work import opened_for_work
 
 __all__ = ["main"]
 
@@ -46,27 +44,20 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     )
     add_options(parser)
     options = parser.parse_args(arguments)
-    try:
-        domain, model = load_model(options.domain, options.model)
-        require_store(options.store)
-    except CommandLineError as error:
-        print(error, file=sys.stderr)
-        return BAD_USE
 
     def unskip() -> None:
+        domain, model = load_model(options.domain, options.model)
+        require_store(options.store)
         with opened_for_work(options.store, domain) as system:
             system.unskip_event(model, options.position)
             while not is_rebuilt(system, model):
                 pass
-
-    code = exit_code_of(unskip, EXIT_CODES["130"].partition("; ")[2])
-    if code != DONE:
-        return code
-    if options.json:
-        print(json_line({"model": model.name, "unskipped_position": options.position}))
-    else:
+        if options.json:
+            print(json_line({"model": model.name, "unskipped_position": options.position}))
+            return
         print(
             f"model {model.name} does not skip the event at position {options.position:,} any more, and is "
             "rebuilt"
         )
-    return DONE
+
+    return exit_code_of(unskip, EXIT_CODES["130"].partition("; ")[2])

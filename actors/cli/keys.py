@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from importlib import import_module
 
-from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.command_parser import PROGRAM
+from actors.cli.subcommands import run_subcommand
 
 __all__ = ["main"]
 
@@ -25,17 +24,12 @@ EXIT_CODES = {"0": "done", "1": "it failed; standard error has the reason", "2":
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     """Hand the arguments after the name of a command to its `main`, and return the exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] in COMMANDS:
-        code: int = import_module(COMMANDS[given[0]][0]).main(given[1:], program)
-        return code
-    parser = CommandParser(
+    return run_subcommand(
         program,
         "keys",
         "The keys of personal fields, which are stored encrypted. docs/forgetting.md has the whole story.",
+        COMMANDS,
+        arguments,
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_commands({name: text for name, (_, text) in COMMANDS.items()})
-    parser.parse_args(given)
-    return 0

@@ -5,11 +5,10 @@ Main thread.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from importlib import import_module
 
-from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.command_parser import PROGRAM
+from actors.cli.subcommands import run_subcommand
 
 __all__ = ["main"]
 
@@ -28,18 +27,13 @@ EXIT_CODES = {"0": "done", "1": "something stored can't be read", "2": "the call
 
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     """Hand the arguments after the name of a command to its `main`, and return the exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] in COMMANDS:
-        code: int = import_module(COMMANDS[given[0]][0]).main(given[1:], program)
-        return code
-    parser = CommandParser(
+    return run_subcommand(
         program,
         "schema",
         "The schema of a domain: every class whose values are stored, with its fields and streams, the read "
         "models and the process managers. docs/schema.md says which changes of it can be read.",
+        COMMANDS,
+        arguments,
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,
     )
-    parser.add_commands({name: text for name, (_, text) in COMMANDS.items()})
-    parser.parse_args(given)
-    return 0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from storage.backup.backup_file import PARTIAL
-from storage.backup.segment_reader import Segment, open_segment
+from storage.backup.segment_reader import Segment, open_segment, readable_segment
 from storage.errors import InvalidBackup, StorageError
 from storage.files.arguments import resolved_path
 from storage.files.environment import make_directory
@@ -21,7 +21,7 @@ from storage.files.error_translation import from_system
 from storage.files.opening_resources import sync_directory
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
-__all__ = ["BackupSet", "is_backup", "is_backup_name"]
+__all__ = ["BackupSet", "is_backup", "is_backup_name", "is_full"]
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
 
@@ -29,6 +29,11 @@ _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
 def is_backup_name(name: str) -> bool:
     """Whether a complete file of a backup may have this name."""
     return _NAME.fullmatch(name) is not None
+
+
+def is_full(name: str) -> bool:
+    """Whether a file of a backup with this name is a full one."""
+    return name.endswith("-full.backup")
 
 
 def is_backup(path: Path) -> bool:
@@ -71,10 +76,12 @@ class BackupSet:
     def newest(self) -> Segment | None:
         """The newest file; None if there is none, or it can't be read."""
         files = self.files()
-        try:
-            return open_segment(files[-1]) if files else None
-        except InvalidBackup:
-            return None
+        return readable_segment(files[-1]) if files else None
+
+    def last_full(self) -> Segment | None:
+        """The newest full file; None if there is none, or it can't be read."""
+        fulls = [file for file in self.files() if is_full(file.name)]
+        return readable_segment(fulls[-1]) if fulls else None
 
     def next_path(self, *, full: bool) -> Path:
         """Where the next file goes."""
@@ -88,7 +95,7 @@ class BackupSet:
         Raises StorageError.
         """
         files = self.files()
-        fulls = [file for file in reversed(files) if file.name.endswith("-full.backup") and _readable(file)]
+        fulls = [file for file in reversed(files) if is_full(file.name) and readable_segment(file)]
         if len(fulls) < keep:
             return []
         gone = [file for file in files if file.name < fulls[keep - 1].name]
@@ -134,14 +141,6 @@ def checked_keep(keep: object) -> int | None:
     if keep < 1:
         raise ValueError(f"keep= must be at least 1, got {keep!r}; None removes nothing")
     return keep
-
-
-def _readable(file: Path) -> bool:
-    try:
-        open_segment(file)
-    except InvalidBackup:
-        return False
-    return True
 
 
 def segments_of(path: Path) -> list[Segment]:

@@ -27,7 +27,7 @@ from storage.backup.segment_format import (
 from storage.errors import InvalidBackup, NewerFormat
 from storage.files.error_translation import from_system
 
-__all__ = ["Segment", "open_segment", "read_notes", "segment_blocks"]
+__all__ = ["Segment", "open_segment", "read_notes", "readable_segment", "segment_blocks"]
 
 LONGEST_BLOCK = 1 << 31
 _MISREAD = (LookupError, ValueError, TypeError, AttributeError, struct.error, OverflowError)
@@ -59,6 +59,14 @@ def open_segment(path: Path) -> Segment:
         if kind != END or file.tell() != size - FOOTER.size:
             raise InvalidBackup(f"{path} has no end where it says; {ADVICE}")
         return Segment(path, header, SegmentEnd.of(msgpack.unpackb(data)), size)
+
+
+def readable_segment(path: Path) -> Segment | None:
+    """As `open_segment`; None for what is no segment, or damaged. Raises NewerFormat, StorageError."""
+    try:
+        return open_segment(path)
+    except InvalidBackup:
+        return None
 
 
 def segment_blocks(segment: Segment) -> Iterator[tuple[int, bytes]]:

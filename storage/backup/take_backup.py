@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypedDict
 
 from storage.backup.backup_file import BackupFile
 from storage.backup.backup_set import BackupSet, checked_keep, require_distinct
@@ -35,7 +36,7 @@ from storage.log.checksums import first_link
 from storage.log.log_reader import LogReader
 from storage.log.open_log import LogTransaction
 
-__all__ = ["Backup", "take_backup"]
+__all__ = ["Backup", "BackupOptions", "take_backup"]
 
 STRETCH = 2_000
 """Events that are read in one transaction."""
@@ -68,6 +69,16 @@ class Backup:
     notes: int
     bytes: int
     seconds: float
+
+
+class BackupOptions(TypedDict, total=False):
+    """What `take_backup` takes beside log and target."""
+
+    full: bool
+    share: float
+    max_bytes_per_second: float | None
+    keep: int | None
+    progress: Progress | None
 
 
 def take_backup(

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Unpack
 
-from storage.backup.backup_set import BackupSet, checked_keep
+from storage.backup.backup_set import BackupSet, checked_keep, is_full
 from storage.backup.places import BackupPlace, is_remote, remote_place
-from storage.backup.segment_reader import Segment, open_segment
-from storage.backup.take_backup import Backup, take_backup
-from storage.errors import InvalidBackup, StoreLocked
+from storage.backup.segment_reader import Segment, readable_segment
+from storage.backup.take_backup import Backup, BackupOptions, take_backup
+from storage.errors import StoreLocked
 from storage.log.log_reader import LogReader
 
 __all__ = ["BackupTarget", "FolderTarget", "RemoteTarget", "backup_target"]
-
-FULL = "-full.backup"
-Progress = Callable[[int, int], None]
 
 
 class BackupTarget(Protocol):
@@ -33,16 +29,7 @@ class BackupTarget(Protocol):
     def last_full(self) -> Segment | None:
         """The newest full one; None if there is none, or it can't be read."""
 
-    def take(
-        self,
-        log: LogReader,
-        *,
-        full: bool = False,
-        share: float = 1.0,
-        max_bytes_per_second: float | None = None,
-        keep: int | None = None,
-        progress: Progress | None = None,
-    ) -> Backup:
+    def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
         """As `take_backup`."""
 
     def close(self) -> None:
@@ -68,29 +55,11 @@ class FolderTarget:
 
     def last_full(self) -> Segment | None:
         """The newest full one; None if there is none, or it can't be read. Raises StorageError."""
-        files = self._set.files() if self._set.path.exists() else []
-        return _opened([file for file in files if file.name.endswith(FULL)][-1:])
+        return self._set.last_full() if self._set.path.exists() else None
 
-    def take(
-        self,
-        log: LogReader,
-        *,
-        full: bool = False,
-        share: float = 1.0,
-        max_bytes_per_second: float | None = None,
-        keep: int | None = None,
-        progress: Progress | None = None,
-    ) -> Backup:
+    def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
         """As `take_backup`."""
-        return take_backup(
-            log,
-            self._set.path,
-            full=full,
-            share=share,
-            max_bytes_per_second=max_bytes_per_second,
-            keep=keep,
-            progress=progress,
-        )
+        return take_backup(log, self._set.path, **options)
 
     def close(self) -> None:
         """Nothing is temporary."""
@@ -116,34 +85,18 @@ class RemoteTarget:
 
     def last_full(self) -> Segment | None:
         """The newest full one; None if there is none, or it can't be read. Raises StorageError."""
-        fulls = [name for name in self._place.names() if name.endswith(FULL)]
+        fulls = list(filter(is_full, self._place.names()))
         with tempfile.TemporaryDirectory(prefix="onewriter-copied-") as folder:
             for name in fulls[-1:]:
                 self._place.fetch_ends(name, Path(folder, name))
-            return _opened([Path(folder, name) for name in fulls[-1:]])
+            return BackupSet(folder).last_full()
 
-    def take(
-        self,
-        log: LogReader,
-        *,
-        full: bool = False,
-        share: float = 1.0,
-        max_bytes_per_second: float | None = None,
-        keep: int | None = None,
-        progress: Progress | None = None,
-    ) -> Backup:
+    def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
         """As `take_backup`. Raises StoreLocked if another program has written to the place meanwhile."""
-        checked_keep(keep)
+        keep = checked_keep(options.pop("keep", None))
         folder = self._folder()
         if self._made is None:
-            self._made = take_backup(
-                log,
-                folder,
-                full=full,
-                share=share,
-                max_bytes_per_second=max_bytes_per_second,
-                progress=progress,
-            )
+            self._made = take_backup(log, folder, **options)
         made = Path(self._made.file)
         try:
             self._place.put(made, made.name)
@@ -185,21 +138,12 @@ class RemoteTarget:
         with tempfile.TemporaryDirectory(prefix="onewriter-copied-") as folder:
             there = Path(folder, made.name)
             self._place.fetch_ends(made.name, there)
-            try:
-                return open_segment(there).header.id == open_segment(made).header.id
-            except InvalidBackup:
-                return False
+            found, mine = readable_segment(there), readable_segment(made)
+            return found is not None and mine is not None and found.header.id == mine.header.id
 
     def _remove_before(self, keep: int) -> None:
         names = self._place.names()
-        fulls = [name for name in names if name.endswith(FULL)]
+        fulls = list(filter(is_full, names))
         if len(fulls) >= keep:
             for name in names[: names.index(fulls[-keep])]:
                 self._place.remove(name)
-
-
-def _opened(files: list[Path]) -> Segment | None:
-    try:
-        return open_segment(files[0]) if files else None
-    except InvalidBackup:
-        return None

@@ -38,11 +38,13 @@ from actors.errors import (
     QueryTimeout,
     Rejected,
     Runaway,
+    StreamClosed,
     SystemClosed,
     TenantsBusy,
     UnadoptedCopy,
     UnknownMessage,
     UnknownName,
+    UnknownStream,
     UnknownTenant,
     ViewExpired,
     WrongThread,
@@ -120,6 +122,7 @@ if TYPE_CHECKING:
     from actors.tenants.lease import Lease
     from actors.tenants.systems import Systems
     from actors.worker_processes.parent.worker_process import WorkerDied
+    from actors.writer.closed_streams import ClosedStream
     from actors.writer.decider_reader import Reader
     from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
     from storage.backup.restore import Restored
@@ -169,6 +172,7 @@ else:
             "actors.tenants.lease": ["Lease"],
             "actors.tenants.systems": ["Systems"],
             "actors.worker_processes.parent.worker_process": ["WorkerDied"],
+            "actors.writer.closed_streams": ["ClosedStream"],
             "actors.writer.decider_reader": ["Reader"],
             "actors.writer.options": ["AppendOptions", "CommandOptions", "ManyOptions"],
             "storage.backup.restore": ["Restored"],
@@ -192,6 +196,7 @@ __all__ = [
     "Backup",
     "Call",
     "CallbackConsumer",
+    "ClosedStream",
     "CodecError",
     "CommandIdReused",
     "CommandOptions",
@@ -293,6 +298,7 @@ __all__ = [
     "StoredEnum",
     "StoredSeal",
     "StoredValue",
+    "StreamClosed",
     "SubjectForgotten",
     "Subscription",
     "System",
@@ -307,6 +313,7 @@ __all__ = [
     "UnencodableValue",
     "UnknownMessage",
     "UnknownName",
+    "UnknownStream",
     "UnknownTenant",
     "UnknownType",
     "UnreadableSeal",

@@ -7,6 +7,7 @@ caller's, so they hold text and small values only, and survive a copy and pickle
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from storage.errors import OnewriterError, SnapshotClosed, lacks_code
@@ -103,6 +104,26 @@ def _rejected(cls: type[Rejected], message: str, code: str, details: dict[str, A
     error = cls.__new__(cls)
     Rejected.__init__(error, message, code, **details)
     return error
+
+
+class StreamClosed(Rejected):
+    """The command, or the facts, would add to a stream that an operator has closed; nothing was written.
+
+    ``code`` is "stream_closed"; ``details`` has the ``stream``, ``who`` closed it and ``why``, and the
+    ``time``.
+    """
+
+    def __init__(self, stream: str, who: str, why: str, time: datetime) -> None:
+        super().__init__(
+            f"stream {stream!r} was closed on {time:%Y-%m-%d at %H:%M:%S} UTC by {who} ({why}), so it takes "
+            "no events; nothing was written; if it is to go on, open it again with reopen_streams(), or "
+            "`onewriter reopen`",
+            "stream_closed",
+            stream=stream,
+            who=who,
+            why=why,
+            time=time,
+        )
 
 
 class Forbidden(ActorsError):
@@ -315,6 +336,24 @@ class UnknownName(ActorsError, KeyError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.kind, self.name, self.known))
+
+
+class UnknownStream(ActorsError, KeyError):
+    """Streams that were named have no events; nothing was done."""
+
+    def __init__(self, streams: Sequence[str], what: str) -> None:
+        self.streams = tuple(streams)
+        self.what = what
+        shown = ", ".join(map(repr, self.streams[:10]))
+        more = f" and {len(self.streams) - 10:,} more" if len(self.streams) > 10 else ""
+        super().__init__(
+            f"{what}: there is no stream {shown}{more}; look at streams(), then name those there"
+        )
+
+    __str__ = Exception.__str__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.streams, self.what))
 
 
 class InvalidTenantName(ActorsError, ValueError):

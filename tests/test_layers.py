@@ -20,7 +20,8 @@ LAYERS = [
     ["actors"],  # the public names
     ["actors.tenants"],  # many stores in one process
     ["actors.system"],  # what a user holds: System, Session, Watch
-    ["actors.migration", "actors.backup"],  # copying a store through a function; restoring one
+    # copying a store through a function; restoring one; closing streams and archives
+    ["actors.migration", "actors.backup", "actors.retention"],
     ["actors.runtime"],  # a running system: its parts, its actors, its health
     ["actors.process_managers", "actors.subscriptions", "actors.worker_processes"],
     ["actors.writer", "actors.queries"],  # CommandHandler; QueryActor

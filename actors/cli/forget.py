@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import add_domain, load_domain
-from actors.cli.errors import CommandLineError
+from actors.cli.given_names import add_names, given_names
 from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, key_settings
 from actors.cli.program_end import exit_code_of
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         exit_codes=EXIT_CODES,
     )
     parser.add_argument("store", metavar="STORE", help="the store's directory")
-    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help="what identifies the person in events")
-    parser.add_argument("--from", dest="file", metavar="FILE", help="a text file with a subject in each line")
+    add_names(parser, "subject", "what identifies the person in events")
     add_domain(parser)
     add_keys(parser)
     parser.add_argument("--who", default="onewriter forget", metavar="NAME", help="who does it; kept")
@@ -57,9 +56,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     def forget() -> None:
         domain = load_domain(options.domain)
         require_store(options.store)
-        subjects = [*options.subjects, *_lines(options.file)]
-        if not subjects:
-            raise CommandLineError("give a subject, or --from FILE")
+        subjects = given_names(options, "subject")
         keys = key_settings(options)
         with opened_for_work(options.store, domain, **keys) as system:
             done = system.forget(subjects, who=options.who, why=options.why)
@@ -70,16 +67,6 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         _show(done, options.json)
 
     return exit_code_of(forget, EXIT_CODES["130"].partition("; ")[2])
-
-
-def _lines(file: str | None) -> list[str]:
-    if file is None:
-        return []
-    try:
-        with open(file, encoding="utf-8") as lines:
-            return [line.rstrip("\r\n") for line in lines if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandLineError(f"{file} can't be read: {error}") from error
 
 
 def _wait(system: System, domain: Domain, done: Forgotten) -> None:

@@ -26,7 +26,8 @@ class Access(NamedTuple):
 
     - `kind`: "command"; "query", which a watch asks at each of its runs; "append", of facts without a
       command; "view", also for `dump`; "events", for `stream`, `streams`, `tagged`, `subscribe`, `consumer`,
-      `consume`, `plan_correction` and `corrected_events`; "process_manager", for the states of its instances
+      `consume`, `closed_streams`, `plan_correction` and `corrected_events`; "process_manager", for the states
+      of its instances
     - `message`: the command or query; None for others
     - `types`: its class; of "append" and "events" those of the events, where none means all of them
     - `names`: the read models of a "query" or "view", or the process manager

@@ -245,6 +245,7 @@ KINDS = (
     NoteKind("outbox/NAME/parked/STEP", kept),
     NoteKind("outbox/NAME/tried/STEP", kept),
     NoteKind("outbox/NAME/behind/KEY", kept),
+    NoteKind("closed/STREAM", kept),
     NoteKind("store/identity", kept),
     NoteKind("store/keys", kept),
     NoteKind("store/destroyed/ID", kept),

@@ -12,6 +12,7 @@ from actors.domain.read_model import ReadModel
 from actors.domain.specs import CompiledDomain
 from actors.errors import ActorsError, CommandTimeout, described
 from actors.kernel.actor import refuse_in_actor
+from actors.runtime.operation_record import checked_record
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
 from actors.writer.call_errors import overloaded
@@ -23,7 +24,6 @@ from storage.codec.upcasting import version_of
 from storage.log.corrections import ChangedEvent
 from storage.log.records import DROPPED, encode_event
 from storage.log.stored_events import decode_event, own_copy, with_event
-from storage.value_text import short_repr
 
 __all__ = ["CorrectedEvent", "CorrectionPlan", "Corrections", "Selected", "Through"]
 
@@ -202,9 +202,7 @@ class Corrections:
     def _apply(self, plan: CorrectionPlan, who: str, why: str, timeout: float) -> Correction:
         parts = self._parts
         refuse_in_actor("apply", parts.progress)
-        for name, text in (("who", who), ("why", why)):
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(f"apply({name}=) is a text that is not empty, not {short_repr(text)}")
+        checked_record("apply", who, why)
         if not plan._changes:
             raise CorrectionRefused("this correction changes nothing: no event would be another one")
         request = CorrectionRequest(plan._changes, who, why, plan.models, plan._written)

@@ -1,4 +1,4 @@
-"""What `System.open` was given, checked. Callers' threads."""
+"""What `System.open` and methods of systems were given, checked. Callers' threads."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from types import ModuleType
 from typing import Any
 
 from actors.domain.domain import Domain
+from actors.queries.consistency import MAX_POSITION
 from storage.value_text import short_repr
 
-__all__ = ["checked_path"]
+__all__ = ["checked_number", "checked_page", "checked_path"]
 
 
 def checked_path(path: Any, domain: Any) -> str:
@@ -34,3 +35,17 @@ def checked_path(path: Any, domain: Any) -> str:
             "System.open(path, domain) was given an empty path; write '.' for the current directory"
         )
     return text
+
+
+def checked_page(method: str, prefix: Any, limit: Any, after: Any) -> None:
+    """Raise `TypeError` or `ValueError` for what does not say which names a method is to list."""
+    checked_number(f"{method}(limit=)", limit)
+    for option, text in (("prefix", prefix), ("after", after)):
+        if not isinstance(text, str):
+            raise TypeError(f"{method}({option}=) is text, not {short_repr(text)}")
+
+
+def checked_number(option: str, value: Any) -> None:
+    """Raise `ValueError` unless it is None or a whole number from 0 on."""
+    if value is not None and (type(value) is not int or not 0 <= value <= MAX_POSITION):
+        raise ValueError(f"{option} is a whole number from 0 on, not {short_repr(value)}")

@@ -11,10 +11,11 @@ from actors.domain.read_model import ReadModel
 from actors.errors import ConsistencyTimeout, UnknownName
 from actors.health import Health, Rebuild
 from actors.kernel.actor import refuse_in_actor
-from actors.queries.consistency import MAX_POSITION, position_of
+from actors.queries.consistency import position_of
 from actors.receipt import Receipt
 from actors.replication.replica_status import SnapshotSource
 from actors.replication.skipped_events import SkippedEvent, read_skips
+from actors.system.arguments import checked_number, checked_page
 from actors.system.base import SystemBase
 from actors.timeouts import checked_timeout
 from storage import RecordedEvent, SnapshotClosed, StoreClosed
@@ -85,8 +86,8 @@ class OperationMethods(SystemBase):
         With `undecodable`, an event that can't be decoded is an `Undecodable`; otherwise the call raises the
         `CodecError`.
         """
-        _whole("stream(after_version=)", after_version)
-        _whole("stream(limit=)", limit)
+        checked_number("stream(after_version=)", after_version)
+        checked_number("stream(limit=)", limit)
         log = self._guarded("events", stream=stream).log
         # Where upcasters dropped all of a page, there may be more after it.
         while found := (
@@ -101,10 +102,7 @@ class OperationMethods(SystemBase):
 
     def streams(self, prefix: str = "", limit: int = 1000, after: str = "") -> list[tuple[str, int]]:
         """The streams whose names begin with `prefix` and sort after `after`, each with its version."""
-        _whole("streams(limit=)", limit)
-        for option, text in (("prefix", prefix), ("after", after)):
-            if not isinstance(text, str):
-                raise TypeError(f"streams({option}=) is text, not {short_repr(text)}")
+        checked_page("streams", prefix, limit, after)
         return self._guarded("events").log.streams(prefix, limit, after)
 
     def tagged(
@@ -116,7 +114,7 @@ class OperationMethods(SystemBase):
         undecodable: bool = False,
     ) -> list[RecordedEvent]:
         """The events with a tag, read from the log; `undecodable` as for `stream`."""
-        _whole("tagged(limit=)", limit)
+        checked_number("tagged(limit=)", limit)
         log, position = self._guarded("events").log, position_of(after)
         while found := (
             log.decode_records(log.tag_records(tag, position, limit), tag=tag, undecodable=True)[0]
@@ -281,9 +279,3 @@ class OperationMethods(SystemBase):
     def on_applied(self, listener: Callable[[str, int, float], None]) -> None:
         """Call `listener(replica, position, lag in seconds)` after each batch of a replica, in its thread."""
         self._running().listeners.applied.append(listener)
-
-
-def _whole(option: str, value: Any) -> None:
-    """Raise `ValueError` unless it is None or a whole number from 0 on."""
-    if value is not None and (type(value) is not int or not 0 <= value <= MAX_POSITION):
-        raise ValueError(f"{option} is a whole number from 0 on, not {short_repr(value)}")

@@ -35,6 +35,7 @@ from actors.system.forgetting import ForgettingMethods
 from actors.system.operations import OperationMethods
 from actors.system.process_managers import ProcessManagerMethods
 from actors.system.queries import QueryMethods
+from actors.system.retention import RetentionMethods
 from actors.system.session import SessionMethods
 from actors.system.storage import StorageMethods
 from actors.system.subscriptions import SubscriptionMethods
@@ -60,6 +61,7 @@ class System(
     CorrectionMethods,
     BackupMethods,
     ForgettingMethods,
+    RetentionMethods,
     StorageMethods,
     BlockingCloseable,
 ):

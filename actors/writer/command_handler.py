@@ -22,11 +22,14 @@ from actors.replication.progress import Progress
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.batch_budget import CHECKED_EVERY, MAX_BATCH, BatchTimeBudget
+from actors.writer.closed_streams import ClosedStreams
 from actors.writer.correction_request import CorrectionRequest
 from actors.writer.corrector import Corrector
 from actors.writer.forget_request import ForgetRequest
 from actors.writer.forgetter import Forgetter
 from actors.writer.inline_models import InlineModels
+from actors.writer.log_operation import LogOperation
+from actors.writer.log_operator import LogOperator
 from actors.writer.overlay import Overlay
 from actors.writer.recovery import Recovery, answer_uncertain
 from actors.writer.submission import Bulk, Submission
@@ -40,13 +43,13 @@ __all__ = ["CommandHandler"]
 logger = logging.getLogger("onewriter.writer")
 
 REQUESTS = (Submission, Bulk, AtomicStep)
-BETWEEN_BATCHES = (CorrectionRequest, ForgetRequest, WriterTask)
+BETWEEN_BATCHES = (CorrectionRequest, ForgetRequest, LogOperation, WriterTask)
 MAX_ATTEMPTS = 3
 
 
 class CommandHandler(SupervisedActor):
     """Decides, commits, answers. Messages: `Submission`, `Bulk`, `AtomicStep`, and `CorrectionRequest`,
-    `ForgetRequest` and `WriterTask`, which are handled between batches."""
+    `ForgetRequest`, `LogOperation` and `WriterTask`, which are handled between batches."""
 
     def __init__(
         self,
@@ -75,8 +78,10 @@ class CommandHandler(SupervisedActor):
         self._notifier.announce = announce
         self._aggregates = AggregateCache(domain, log, cache_states)
         self._inline = InlineModels(domain)
+        self._closed = ClosedStreams(log)
         self._recovery = Recovery(log, state, self._aggregates, self._publish)
         self._corrector = Corrector(log, state, self._aggregates, self._recovery)
+        self._operator = LogOperator(log, state, self._aggregates, self._recovery, self._closed)
         self._budget = BatchTimeBudget()
         self._disk_began = 0.0
 
@@ -161,7 +166,7 @@ class CommandHandler(SupervisedActor):
         if not self._notifier.quick(time.monotonic()) or self._progress.has_waiters:
             self._notify_sync()
 
-    def _change(self, request: CorrectionRequest | ForgetRequest | WriterTask) -> None:
+    def _change(self, request: CorrectionRequest | ForgetRequest | LogOperation | WriterTask) -> None:
         """Change what is stored already, or the file, as nothing else does."""
         if isinstance(request, WriterTask):
             request.run()
@@ -169,6 +174,8 @@ class CommandHandler(SupervisedActor):
                 self._recovery.after_task()
         elif isinstance(request, CorrectionRequest):
             self._corrector.correct(request)
+        elif isinstance(request, LogOperation):
+            self._operator.run(request)
         else:
             Forgetter(self._log, self._state, self._aggregates, self._recovery).forget(request)
 
@@ -204,8 +211,18 @@ class CommandHandler(SupervisedActor):
 
         Stops when the batch's time is over; the number says how many were looked at.
         """
+        closed = self._closed
+        if closed.any is None:
+            closed.look()
         inline = self._state.inline = self._inline.begin(self._log.inline_batch())
-        overlay = Overlay(self._domain, self._aggregates, self._log, self._log.encode_event, inline)
+        overlay = Overlay(
+            self._domain,
+            self._aggregates,
+            self._log,
+            self._log.encode_event,
+            inline,
+            closed if closed.any else None,
+        )
         decided: list[Submission | AtomicStep] = []
         state = self._state
         end = time.monotonic() + self._budget.seconds

@@ -10,6 +10,7 @@ from actors.errors import SystemClosed
 from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.correction_request import CorrectionRequest
 from actors.writer.forget_request import ForgetRequest
+from actors.writer.log_operation import LogOperation
 from actors.writer.recovery import Recovery
 from actors.writer.writer_state import WriterState
 from storage import CommitFailed, EventLog
@@ -18,7 +19,9 @@ __all__ = ["ExclusiveWork"]
 
 
 class ExclusiveWork:
-    """The base of `Corrector` and `Forgetter`: how such work is committed, and how it ends for who asked."""
+    """The base of `Corrector`, `Forgetter` and `LogOperator`: how such work is committed, and how it ends for
+    who asked.
+    """
 
     def __init__(
         self, log: EventLog, state: WriterState, aggregates: AggregateCache, recovery: Recovery
@@ -30,7 +33,7 @@ class ExclusiveWork:
         self._recovery = recovery
 
     @contextmanager
-    def _answering(self, request: CorrectionRequest | ForgetRequest) -> Iterator[None]:
+    def _answering(self, request: CorrectionRequest | ForgetRequest | LogOperation) -> Iterator[None]:
         """What is raised inside fails the request, but for what ends the writer's thread."""
         try:
             yield

@@ -24,6 +24,7 @@ from actors.errors import (
 from actors.receipt import Receipt, receipt_from, receipt_from_log
 from actors.writer.aggregate_cache import UNLOADED, AggregateCache, History, evolved
 from actors.writer.atomic_step import AtomicStep, Outcomes, StepSuperseded
+from actors.writer.closed_streams import ClosedStreams
 from actors.writer.decider_call import call_decider, own_details
 from actors.writer.decider_reader import Reader
 from actors.writer.event_sharing import EventSharing
@@ -50,9 +51,11 @@ class Overlay:
         history: History,
         encode: Any = None,
         inline: InlineRun | None = None,
+        closed: ClosedStreams | None = None,
     ) -> None:
         """`encode(recorded, origin) -> bytes` is called for each event while it can still fail its command
-        alone; so are the projections of `inline`, where the domain has inline models."""
+        alone; so are the projections of `inline`, where the domain has inline models. `closed` knows the
+        streams that take no events; None if there are none."""
         self.domain = domain
         self.events: list[RecordedEvent] = []
         self.encoded: list[bytes] = []
@@ -63,6 +66,7 @@ class Overlay:
         self.notes: dict[bytes, bytes | None] = {}
         self.position = history.head
         self.inline = inline
+        self._closed = closed
         self._states = states
         self._history = history
         self._encode = encode
@@ -182,6 +186,8 @@ class Overlay:
                 return earlier
         spec = submission.spec
         stream = submission.stream
+        if self._closed is not None:
+            self._closed.check(stream)
         state, version = found = self.entry(stream, spec.state) if spec else (None, self._version(submission))
         expected = submission.expected_version
         if expected is not None and expected != version:
@@ -277,6 +283,8 @@ class Overlay:
                 "append it to its own stream"
             )
         else:
+            if self._closed is not None:
+                self._closed.check(stream)
             state, version = self.entry(stream, spec.state)
         version += 1
         self._own[stream] = evolved(self.domain, spec, state, event), version

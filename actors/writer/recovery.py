@@ -12,6 +12,7 @@ from actors.writer.aggregate_cache import AggregateCache
 from actors.writer.atomic_step import AtomicStep
 from actors.writer.correction_request import CorrectionRequest
 from actors.writer.forget_request import ForgetRequest
+from actors.writer.log_operation import LogOperation
 from actors.writer.overlay import Overlay
 from actors.writer.submission import Submission
 from actors.writer.writer_state import WriterState
@@ -71,7 +72,9 @@ class Recovery:
         else:
             answer_uncertain(batch, error.reason)
 
-    def after_correction(self, error: CommitFailed, request: CorrectionRequest | ForgetRequest) -> None:
+    def after_correction(
+        self, error: CommitFailed, request: CorrectionRequest | ForgetRequest | LogOperation
+    ) -> None:
         """Open the log again after a request of this kind whose commit failed, and answer it. Raises as
         `after`.
         """

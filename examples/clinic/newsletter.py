@@ -62,6 +62,9 @@ def editor(path: Path, backups: Path) -> Iterator[str]:
             yield str(error)
         system.forget("bob", wait=True, why="asked for it")
         [left] = [one.event for one in system.stream("reader-bob") if isinstance(one.event, ReaderJoined)]
+        system.close_streams("reader-bob", who="editor", why="left")
+        [closed] = system.closed_streams()
+        system.reopen_streams(closed.stream, who="editor", why="may come back")
         made = system.backup(backups)
         system.compact()
         info = system.info()

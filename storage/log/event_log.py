@@ -171,6 +171,18 @@ class EventLog(WritableLog):
             }
             return self._operation((), who, why, time_us, models, notes, inline)
 
+    def record_notes(self, notes: Iterable[Note], *, who: str, why: str, time_us: int) -> int:
+        """Change notes, and record that as a correction that changes no event; returns its number.
+
+        `who` and `why` are kept with it. Raises, with certainly nothing written: InvalidKey,
+        UnencodableValue, DamagedStore, StoreFull; CommitFailed as `append` does. The writer's thread.
+        """
+        kept = checked_notes(notes)
+        with self._writing:
+            self._require_writable()
+            self._flush_keys()
+            return self._operation((), who, why, time_us, (), kept)
+
     def drop_snapshots(self, streams: Iterable[str]) -> None:
         """Delete the snapshots of these streams, whose states are folded from events again.
 

@@ -142,6 +142,7 @@ WAYS: dict[str, tuple[str, Callable[[System, Any], Any]]] = {
     "consumer": ("events", lambda system, post: system.consumer("one", types=post.Sent).close()),
     "consume": ("events", lambda system, post: system.consume("two", lambda delivery: None).close()),
     "plan_correction": ("events", lambda system, post: system.plan_correction(lambda event: None)),
+    "closed_streams": ("events", lambda system, post: system.closed_streams()),
     "corrected_events": ("events", lambda system, post: system.corrected_events(1)),
 }
 
@@ -166,12 +167,13 @@ def test_no_way_in_passes_the_guards(system: Any, way: str) -> None:
 
 
 OPERATORS = {
-    *("backup", "chain_head", "close", "compact", "consumers", "corrections", "delete_consumer", "digest"),
-    *("discard_parked", "domain", "drop_effect", "effects", "forget", "health", "info", "kill", "on_applied"),
-    *("on_broadcast", "on_committed", "open", "parked_streams", "path", "position", "process_managers"),
-    *("quarantined_instances", "rebuild", "rebuilds", "replay_parked", "replica_names", "retry_effect"),
-    *("retry_instance", "skip_event", "skip_instance", "skip_process_manager", "skipped_events"),
-    *("unskip_event", "verify_log", "wait_applied", "wait_process_managers", "wait_rebuilt"),
+    *("backup", "chain_head", "close", "close_streams", "compact", "consumers", "corrections", "digest"),
+    *("delete_consumer", "discard_parked", "domain", "drop_effect", "effects", "forget", "health", "info"),
+    *("kill", "on_applied", "on_broadcast", "on_committed", "open", "parked_streams", "path", "position"),
+    *("process_managers", "quarantined_instances", "rebuild", "rebuilds", "reopen_streams", "replica_names"),
+    *("replay_parked", "retry_effect", "retry_instance", "skip_event", "skip_instance", "skipped_events"),
+    *("skip_process_manager", "unskip_event", "verify_log", "wait_applied", "wait_process_managers"),
+    "wait_rebuilt",
 }
 """For operators: guards are not asked about them, as docs/tenants.md says."""
 

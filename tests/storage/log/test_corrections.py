@@ -12,7 +12,15 @@ import lmdb
 import msgpack
 import pytest
 
-from storage import Codec, CommandRecord, CommitFailed, CorrectionRefused, EventLog, RecordedEvent
+from storage import (
+    Codec,
+    CommandRecord,
+    CommitFailed,
+    CorrectionRefused,
+    EventLog,
+    InvalidKey,
+    RecordedEvent,
+)
 from storage.log.checksums import opened_event, resealed_event, sealed_record
 from storage.log.corrections import ChangedEvent
 from storage.log.log_follower import LogFollower
@@ -90,6 +98,21 @@ def test_a_correction_changes_events_and_keeps_what_they_were(log: EventLog) -> 
     assert log.corrected_events(1, after=2)[0].position == 3
     assert [one.event.currency for one in log.read_stream("a", 1, 2)] == ["USD", "USD"]
     assert [one.event.currency for one in log.read_tag("payments", 2, 1)] == ["USD"]
+
+
+def test_notes_are_changed_as_a_recorded_operation(log: EventLog) -> None:
+    before = log.chain_head()[1]
+    assert log.record_notes([(b"one/a", b"1"), (b"one/b", b"2")], who="ann", why="first", time_us=7) == 1
+    assert log.record_notes([(b"one/a", None)], who="bob", why="second", time_us=8) == 2
+    assert log.notes(b"one/") == [(b"one/b", b"2")]
+    assert [(one.who, one.why, one.count) for one in log.corrections()] == [
+        ("ann", "first", 0),
+        ("bob", "second", 0),
+    ]
+    assert (log.head, log.chain_head()[1] != before) == (6, True)
+    with pytest.raises(InvalidKey):
+        log.record_notes([(b"", b"")], who="ann", why="no key", time_us=9)
+    assert (len(log.corrections()), log.verify().findings) == (2, [])
 
 
 def test_a_corrected_event_is_corrected_again(log: EventLog) -> None:

@@ -1,0 +1,33 @@
+"""`onewriter close STORE STREAM ...`: closes streams, which take no more events. Main thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.stream_change import EXIT_CODES, change_streams
+from actors.writer.closed_streams import close_streams
+
+__all__ = ["main"]
+
+EXAMPLES = (
+    ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
+    ("{program} close shop product-sku-00001 --who Ann --why 'no longer sold'", "it takes no more events"),
+    ("{program} closed shop", "which streams are closed, and why"),
+    ("{program} reopen shop product-sku-00001 --who Ann --why 'sold again'", "open it again"),
+    ("{program} close shop --from done.txt --who Ann --why 'year 2021'", "each line of a file is a stream"),
+)
+
+
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Close streams and return the exit code; see `EXIT_CODES`."""
+    parser = CommandParser(
+        program,
+        "close",
+        "Close streams: a command that would add an event to one is refused from then on. Reading goes on. "
+        "Who, why and when are kept. No other process may have the store open for writing; in a running "
+        "program, System.close_streams does the same. docs/retention.md says more.",
+        examples=EXAMPLES,
+        exit_codes=EXIT_CODES,
+    )
+    return change_streams(parser, close_streams, "closed", arguments)

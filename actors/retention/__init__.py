@@ -1,0 +1,1 @@
+"""Closing streams, and moving events from the log to archives."""

@@ -44,7 +44,7 @@ COMMANDS = {
     "close": Command("actors.cli.close_streams", "close streams: they take no more events"),
     "reopen": Command("actors.cli.reopen_streams", "open closed streams again"),
     "closed": Command("actors.cli.closed_streams", "the streams that are closed, by whom and why"),
-    "compact": Command("actors.cli.compact", "write a closed store's files anew, without what was deleted"),
+    "compact": Command("actors.cli.compact", "rewrite a closed store's files, without what was deleted"),
     "keys": Command("actors.cli.keys", "master keys of personal fields, and the keys that they wrap"),
     "corrections": Command("actors.cli.corrections", "who changed stored events, which and why"),
     "export": Command("actors.cli.export_store", "write a log as lines of JSON, also while it is in use"),

@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
-    ("{program} compact shop", "write its files anew"),
+    ("{program} compact shop", "rewrite its files"),
 )
 EXIT_CODES = {
     "0": "no file of the store has what was deleted",
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser = CommandParser(
         program,
         "compact",
-        "Write the log of a store anew, without what was deleted, and remove its replicas, which the next "
+        "Rewrite the log of a store, without what was deleted, and remove its replicas, which the next "
         "opening fills from the log. Old files are overwritten before they are removed: after forgetting "
         "somebody nothing of them is left in free pages. No process may have the store open, for reading "
         "neither. Needs as much free disk as the log.",

@@ -13,7 +13,7 @@ __all__ = ["imported_name"]
 def imported_name(option: str, given: str, form: str, where: str = "") -> tuple[Any, str]:
     """What is at `module:name`, None for nothing, and "MODULE has WHAT as NAME" for an error about it.
 
-    `where` is what `given` stands for, if that is short for something; `form` is how it has to be written.
+    `where` is the full form of `given`, if that is short for something; `form` is how it has to be written.
     Raises `CommandLineError` if it is not written so, or the module can't be imported.
     """
     module_name, colon, name = (where or given).partition(":")

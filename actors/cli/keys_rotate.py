@@ -9,7 +9,8 @@ from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, key_folder, required_master_key
 from actors.cli.program_end import exit_code_of
 from actors.cli.store_directory import require_store
-from storage.crypto.key_store import KeyStore, compact_keys
+from storage.crypto.key_files import compact_keys
+from storage.crypto.key_store import KeyStore
 from storage.crypto.master_key import load_master_key
 
 __all__ = ["main"]

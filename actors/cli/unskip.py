@@ -20,7 +20,7 @@ EXAMPLES = (
     ("{program} skip till takings 2 --domain actors.demo.till:faulty", "it goes on without that event"),
     (
         "{program} unskip till takings 2 --domain actors.demo.till:fixed",
-        "the projection is mended: it counts",
+        "the projection is fixed: it counts",
     ),
 )
 EXIT_CODES = {
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser = CommandParser(
         program,
         "unskip",
-        "Take the skip of an event back, and rebuild the model so that the event counts again. Mend its "
+        "Take the skip of an event back, and rebuild the model so that the event counts again. Fix its "
         "projection first. No other process may have the store open; in a running program, "
         "System.unskip_event does the same.",
         examples=EXAMPLES,

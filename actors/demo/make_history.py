@@ -1,4 +1,4 @@
-"""Invents the shopping history that the demo replays: `python -m actors.demo.make_history` writes it anew.
+"""Invents the shopping history that the demo replays: `python -m actors.demo.make_history` writes it again.
 
 A season in a small furniture shop: 120 products in 8 categories, 60 customers, about 6,000 commands in the
 order in which they came in. Some are refused on purpose: stock runs out, a name is mistyped, a product is

@@ -31,7 +31,7 @@ class Duration:
 
 
 Cell = str | int | float | Decimal | Duration
-"""What stands in a table; floats and Decimals are shown with two digits after the point."""
+"""The text of a table's cell; floats and Decimals are shown with two digits after the point."""
 
 
 class Report(Protocol):

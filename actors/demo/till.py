@@ -1,6 +1,6 @@
 """A shop's till as a small domain, with a mistake in it and without: to try `onewriter skip` on.
 
-`faulty` has a projection that a sale for nothing stops; `fixed` has it mended.
+`faulty` has a projection that a sale for nothing stops; `fixed` has it right.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ class ThreadPool:
 
     # -- beginning threads -------------------------------------------------------------------
     def _begin(self, thread: _Sleeper) -> bool:
-        """Begin a thread that is expected; False where none is to be had. Without any, what waits fails."""
+        """Begin a thread that is expected; False if none is available. Without any, what waits fails."""
         if self._started(self._work, thread):
             return True
         failed: list[Job] = []

@@ -109,8 +109,8 @@ class FailureState:
         if not failure.skippable:
             raise NotStopped(
                 f"process manager {self._name!r} is stopped at {failure.what}, which can't be skipped: "
-                f"{failure.error}; where its notes are at fault, raise its version to have its states built "
-                "anew"
+                f"{failure.error}; where its notes are at fault, raise its version to have its states "
+                "rebuilt"
             )
         return failure
 

@@ -1,4 +1,4 @@
-"""Whether what is behind moves, in words: for health, and for those who waited in vain. Pure; any thread."""
+"""Whether what is behind moves, in words: for health and for waits that timed out. Pure; any thread."""
 
 from __future__ import annotations
 

@@ -231,8 +231,8 @@ class Progress:
     def fresh_or_call(
         self, models: tuple[str, ...], position: int, callback: Callable[[], None]
     ) -> list[str]:
-        """As `fresh`; if there is none, `callback` is called once, as soon as there may be one or waiting is
-        in vain."""
+        """As `fresh`; if there is none, `callback` is called once, as soon as there may be one, or it is
+        certain that there will be none."""
         with self._lock:
             found = self._fresh(models, position)
             in_vain = not found and (self.closed or self.stopped_model(models) is not None)

@@ -41,12 +41,12 @@ def compact_store(
     keys_path: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Compacted:
-    """Write the log of a store anew, without what was deleted, and remove its replicas, which the next
+    """Rewrite the log of a store, without what was deleted, and remove its replicas, which the next
     opening fills.
 
-    Files are overwritten before they are removed. The key store, in the store or at `keys_path`, is written
-    anew, too. No process may have the store open, for reading neither. It needs as much free disk as the log
-    will have. A process that dies meanwhile leaves a store that is whole; compact it again. Raises
+    Files are overwritten before they are removed. The key store, in the store or at `keys_path`, is
+    rewritten, too. No process may have the store open, for reading neither. It needs as much free disk as
+    the log will have. A process that dies meanwhile leaves a store that is whole; compact it again. Raises
     StoreLocked, NotAStore, DamagedStore, StoreFull, StorageError.
     """
     store = resolved_path(path)
@@ -71,7 +71,7 @@ def compact_store(
                 stack.enter_context(StoreLock(folder))
         before, after = compact_log(store, environment, KEY, in_new_file(store), told)
         if (keys / DATA_FILE).exists():
-            from storage.crypto.key_store import compact_keys
+            from storage.crypto.key_files import compact_keys
 
             compact_keys(keys)
         erase_folder(replicas, told)

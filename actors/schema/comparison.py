@@ -329,7 +329,7 @@ class _Comparing:
                 Mismatch(
                     "state",
                     state,
-                    f"names its streams {is_now!r}, which were {was!r}: every aggregate would begin anew",
+                    f"names its streams {is_now!r}, which were {was!r}: every aggregate would start empty",
                     f"write stream={was!r} again; to move events to other streams, copy the store with "
                     "`onewriter copy`",
                     self.locations.get(state, ""),

@@ -107,7 +107,7 @@ class CallbackConsumer(BlockingCloseable):
     def close(self, timeout: float = 10.0) -> bool:
         """Stop taking deliveries, wait for the callbacks that run, and end; False where they took too long.
 
-        What they have in hand then is delivered to others at once, and their acknowledgement still counts.
+        What they have in flight then is delivered to others at once, and their acknowledgement still counts.
         """
         self.stop()
         done = self.wait(timeout)

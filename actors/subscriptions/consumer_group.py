@@ -102,8 +102,8 @@ class ConsumerGroup:
             return self._window.reached(until)
 
     def deferred(self) -> tuple[float, list[str], int] | None:
-        """For how many seconds nothing is delivered, since what is in hand was put off, the streams, and the
-        positions behind.
+        """For how many seconds nothing is delivered, since what is in flight was put off, the streams, and
+        the positions behind.
         """
         with self._lock:
             found, through = self._window.deferred(), self._window.through
@@ -113,7 +113,7 @@ class ConsumerGroup:
         return found[0] - time.monotonic(), found[1], self.progress.head - through
 
     def counts(self) -> tuple[int, int, int]:
-        """Events in hand, streams parked, streams being replayed."""
+        """Events in flight, streams parked, streams being replayed."""
         with self._lock:
             backlogs = list(self._window.backlogs.values())
             replaying = sum(one.replaying for one in backlogs)
@@ -160,7 +160,7 @@ class ConsumerGroup:
             self._members.add(consumer)
 
     def leave(self, consumer: Any, holder: object) -> None:
-        """It is gone: let others have what it had in hand."""
+        """It is gone: let others have what it had in flight."""
         with self._lock:
             self._members.discard(consumer)
             self._window.release(holder)
@@ -317,7 +317,7 @@ class ConsumerGroup:
         self.writer.save()
 
     def flush(self) -> Future[None]:
-        """Done once everything up to now is on disk, also what was looked at in vain."""
+        """Done once everything up to now is on disk, also what did not match."""
         with self._lock:
             self._storage.note_search(at_once=True)
             number = self._window.changes

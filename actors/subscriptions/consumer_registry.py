@@ -164,13 +164,13 @@ class ConsumerRegistry:
             raise ConsumerMismatch(
                 f"consumer {group.name!r} wants {group.wanted}, and can't be opened for {wanted}; open "
                 "it as it was, "
-                f"choose another name, or begin anew after delete_consumer({group.name!r})"
+                f"choose another name, or start again after delete_consumer({group.name!r})"
             )
         if start is not None and start != group.start:
             raise ConsumerMismatch(
                 f"consumer {group.name!r} was begun with start={group.start!r}, not {start!r}; leave "
                 "start= out to go "
-                f"on where it is, or begin anew after delete_consumer({group.name!r})"
+                f"on where it is, or start again after delete_consumer({group.name!r})"
             )
 
     # -- looking after them ------------------------------------------------------------------

@@ -18,7 +18,7 @@ UNSTORED = 2.0
 """Seconds for which answers may wait for the disk before health says so."""
 
 PUT_OFF = 5.0
-"""Seconds for which nothing may be delivered, since all that is in hand was put off, before health
+"""Seconds for which nothing may be delivered, since all that is in flight was put off, before health
 says so.
 """
 
@@ -120,7 +120,7 @@ def _put_off(group: ConsumerGroup, seconds: float, streams: list[str], waiting: 
     named = ", ".join(map(repr, streams[:3])) + (", ..." if len(streams) > 3 else "")
     return (
         f"consumer {group.name!r} delivers nothing for {seconds:.0f} s, and {waiting} positions wait: the "
-        f"{group.policy.in_flight} events that it may have in hand wait behind what was put off with "
+        f"{group.policy.in_flight} events that it may have in flight wait behind what was put off with "
         "nak(delay=) in "
         f"{'stream' if len(streams) == 1 else f'{len(streams)} streams'} {named}; give it more "
         "in_flight, or shorter delays"

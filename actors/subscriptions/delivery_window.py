@@ -1,4 +1,4 @@
-"""What a consumer group has in hand: which event may be delivered next, to be delivered again, or is parked.
+"""What a consumer group has in flight: which event is delivered next, delivered again, or parked.
 
 Pure: it knows no thread, file or clock; whoever calls it holds the group's lock and says what time it is. The
 words are those of JetStream and KurrentDB: a delivery is acknowledged (ack), refused for now (nak) or parked.
@@ -32,7 +32,7 @@ SLACK = 64
 
 
 class DeliveryWindow:
-    """The events in hand of one consumer group."""
+    """The events in flight of one consumer group."""
 
     def __init__(
         self,
@@ -84,11 +84,11 @@ class DeliveryWindow:
         return self.limit - len(self._entries)
 
     def __len__(self) -> int:
-        """Events in hand: those being delivered, and those that wait for their turn."""
+        """Events in flight: those being delivered, and those that wait for their turn."""
         return len(self._entries)
 
     def has(self, stream: str) -> bool:
-        """Whether events of this stream are in hand."""
+        """Whether events of this stream are in flight."""
         return stream in self._lanes
 
     def open(self) -> list[tuple[int, int]]:
@@ -104,7 +104,7 @@ class DeliveryWindow:
         return self._timers.next_due()
 
     def deferred(self) -> tuple[float, list[str]] | None:
-        """Where there is no room, and all that is in hand waits for a time: the first time, and the
+        """Where there is no room, and all that is in flight waits for a time: the first time, and the
         streams.
         """
         first = [lane[0] for lane in self._lanes.values()] if self.room <= 0 else []
@@ -144,7 +144,7 @@ class DeliveryWindow:
         self._add(entry)
 
     def _is_rest(self, recorded: RecordedEvent) -> bool:
-        """Whether it is delivered after one at its position that is in hand."""
+        """Whether it is delivered after one at its position that is in flight."""
         entry = self._entries.get(recorded.position)
         if entry is not None:
             entry.add(recorded)
@@ -244,7 +244,7 @@ class DeliveryWindow:
                 heapq.heappush(self._ready, position)
 
     def forget_outstanding(self) -> None:
-        """Nothing that is in hand, or was when the last process died, is noted any more, now and later."""
+        """Nothing that is in flight, or was when the last process died, is noted any more, now and later."""
         if self._outstanding is not None:
             self._outstanding.close(self._entries.values())
 

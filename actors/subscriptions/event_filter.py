@@ -76,7 +76,7 @@ EVERYTHING = EventFilter()
 
 
 def category_of(stream: str) -> str:
-    """What stands before the first hyphen of a stream's name: `product` of `product-sku-1`."""
+    """The part before the first hyphen of a stream's name: `product` of `product-sku-1`."""
     return stream.partition("-")[0]
 
 
@@ -90,7 +90,7 @@ def event_filter(
     """
     if isinstance(category, str) and "-" in category:
         raise ValueError(
-            f"category={category!r} has a hyphen: a category is what stands before the first one in a "
+            f"category={category!r} has a hyphen: a category is the part before the first one in a "
             "stream's name, "
             f"here {category_of(category)!r}; name one stream with stream=, or several types with types="
         )

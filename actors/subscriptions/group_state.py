@@ -64,7 +64,7 @@ def _decoded(name: str, data: bytes) -> list[Any]:
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise DamagedStore(
             f"what is stored of consumer {name!r} can't be read ({error}); delete_consumer({name!r}) "
-            "and begin anew, "
+            "and start again, "
             "or restore a backup"
         ) from error
     if number != _FORMAT:

@@ -17,7 +17,7 @@ from storage.log.notes import Note
 __all__ = ["GroupStorage"]
 
 STORE_AFTER = 10_000
-"""Positions looked at in vain, after which that is stored: they need not be looked at again."""
+"""Positions without a match, after which that is stored: they need not be looked at again."""
 
 
 class GroupStorage:
@@ -44,7 +44,7 @@ class GroupStorage:
         self.writer = CoalescingWriter(self._collect, write, self._on_saved)
 
     def note_search(self, at_once: bool = False) -> None:
-        """Have it stored that positions were looked at in vain: after many, or `at_once`. Lock held."""
+        """Have it stored that positions have no match: after many, or `at_once`. Lock held."""
         if self._window.through - self._through > (0 if at_once else STORE_AFTER):
             self._window.changes += 1
             self._through = self._window.through

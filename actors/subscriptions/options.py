@@ -40,7 +40,7 @@ class ConsumerOptions(TypedDict, total=False):
 
     `max_deliveries`: after so many an event is parked; 5 unless given. `ack_timeout`: seconds after which
     what is not acknowledged is delivered again; 30 unless given. `in_flight`: how many events the consumers
-    of the name have in hand together at most, 200 unless given; more where a few long streams hold up the
+    of the name have in flight together at most, 200 unless given; more where a few long streams hold up the
     others.
     """
 

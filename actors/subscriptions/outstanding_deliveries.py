@@ -80,7 +80,7 @@ class OutstandingDeliveries:
         self._closed = False
 
     def close(self, entries: Iterable[DeliveryState]) -> None:
-        """The group is forgotten, and so are these, which it has in hand: nothing of it is noted
+        """The group is forgotten, and so are these, which it has in flight: nothing of it is noted
         from now on.
         """
         self._closed = True

@@ -18,7 +18,7 @@ _CONTAINERS = (list, tuple, dict)
 
 
 def trace_of(result: Any, encode: Callable[[Any], bytes]) -> Any:
-    """What stands for a result: two are the same if their traces are equal. It shares nothing with the
+    """What a result is compared by: two are the same if their traces are equal. It shares nothing with the
     result.
 
     What can be encoded is compared by its bytes: type, the order of a dict, the digits of a Decimal and an

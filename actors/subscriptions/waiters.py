@@ -40,7 +40,7 @@ def seconds_of(value: Any, option: str, *, least: float = 0.0) -> float:
 
 
 class Deadline:
-    """The end of waiting for something new: begins with the wait, and anew after each thing that came."""
+    """The end of waiting for something new: begins with the wait, and again after each thing that came."""
 
     __slots__ = ("_end", "_seconds")
 

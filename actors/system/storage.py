@@ -33,7 +33,7 @@ class StorageMethods(SystemBase):
     def compact(
         self, *, timeout: float = 60.0, progress: Callable[[int, int], None] = lambda _done, _total: None
     ) -> Compaction:
-        """Write the log's file anew, without its free pages, while commands and queries go on.
+        """Rewrite the log's file, without its free pages, while commands and queries go on.
 
         The file is copied, what was committed meanwhile follows, and between two batches of the writer the
         copy takes its place: commands wait for that, some tens of milliseconds, and the result says how long.

@@ -1,6 +1,6 @@
 """Long histories, written straight into the log in large batches: millions of events within minutes.
 
-What lies on the disk is what a `System` would have written: events, stream index and command ids. Replicas
+The files are what a `System` would have written: events, stream index and command ids. Replicas
 are filled by the next to open the store. Runs in the caller's thread; the store is open nowhere else
 meanwhile.
 """

@@ -73,5 +73,5 @@ def editor(path: Path, backups: Path) -> Iterator[str]:
 
 
 def mask(key: Path, _action: str, data: bytes) -> bytes:
-    """What stands for a key service here: wraps and unwraps 32 bytes. A real one keeps its key to itself."""
+    """In place of a key service here: wraps and unwraps 32 bytes. A real one keeps its key to itself."""
     return bytes(one ^ other for one, other in zip(data, bytes.fromhex(key.read_text()), strict=True))

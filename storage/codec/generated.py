@@ -1,6 +1,6 @@
 """Functions that are written for one class, since they run for each of its messages. Any thread.
 
-Each opening of a system makes them anew, out of the same texts, so what a text was compiled to is kept.
+Each opening of a system makes them again, out of the same texts, so what a text was compiled to is kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writing an LMDB environment anew, without what it deleted, and overwriting the old file. One thread.
+"""Rewriting an LMDB environment, without what it deleted, and overwriting the old file. One thread.
 
 LMDB deletes nothing: what was deleted stays in free pages, and in the gaps of others, until something else is
 written there. A copy has only what there is.
@@ -75,10 +75,10 @@ def rewrite_environment(
         sync_directory(folder)
     except lmdb.Error as error:
         _remove(new)
-        raise translate(error, f"writing {data} anew", data) from error
+        raise translate(error, f"rewriting {data}", data) from error
     except OSError as error:
         _remove(new)
-        raise from_system(error, f"{data} cannot be written anew", data) from error
+        raise from_system(error, f"{data} cannot be rewritten", data) from error
     except StorageError:
         _remove(new)
         raise

@@ -1,4 +1,4 @@
-"""Writing a closed log anew, without what it deleted. The caller's thread."""
+"""Rewriting a closed log, without what it deleted. The caller's thread."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def open_for_compaction(
         lock.release()
         raise StoreLocked(
             f"{path} is open for reading in process {', '.join(map(str, reading))}; close it there: its file "
-            "is written anew, and the old one is overwritten"
+            "is rewritten, and the old one is overwritten"
         )
     return lock, environment
 
@@ -58,7 +58,7 @@ def compact_log(
     changed: ChangedNote,
     progress: Progress = lambda _: None,
 ) -> tuple[int, int]:
-    """Write the log in a locked directory anew; returns the bytes before and after.
+    """Rewrite the log in a locked directory; returns the bytes before and after.
 
     `changed` gives the value that the note of the key `note` has in the new file, which it may have to name.
     Raises as `rewrite_environment` does, and closes the environment.

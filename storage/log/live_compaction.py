@@ -1,4 +1,4 @@
-"""Writing the file of an open log anew while commands go on. The caller's thread; the writer's at its end.
+"""Rewriting the file of an open log while commands go on. The caller's thread; the writer's at its end.
 
 The file is copied as of one commit. What was committed meanwhile is found by the pages that changed, and
 written to the copy, again and again until little is left. Then the writer stops between two batches: the rest

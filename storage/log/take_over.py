@@ -41,7 +41,7 @@ __all__ = ["COPY_FILE", "Progress", "take_over"]
 logger = logging.getLogger("onewriter.log")
 
 COPY_FILE = "data.mdb.taking-over"
-"""The copy while it is made; one that a killed process left is made anew."""
+"""The copy while it is made; one that a killed process left is made again."""
 
 LINK = 1_000
 """Events of a link of the chain: where their commits ended, the old formats do not say."""

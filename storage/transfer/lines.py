@@ -1,4 +1,4 @@
-"""The lines of an export: what stands in each, and the stored bytes that it gives. Pure; any thread.
+"""The lines of an export: what each contains, and the stored bytes that it gives. Pure; any thread.
 
 Each line is a JSON object. The first is the `Header`, the last the end with counts and a digest. Between them
 are the events in order of position; then, in an export of the whole log, the commands that no event tells of,

@@ -1,7 +1,8 @@
-"""README and the guides do without the phrases that docs/decisions/words.md lists."""
+"""README, the guides, docstrings and errors do without the phrases that docs/decisions/words.md lists."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ PAGES = sorted(
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"))
     if page.exists()
 )
+MODULES = [module for folder in ("actors", "storage", "examples") for module in (ROOT / folder).rglob("*.py")]
 CODE = re.compile(r"^```.*?^```$|`[^`]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
 
 
@@ -41,6 +43,21 @@ def test_a_page_has_none_of_the_phrases_that_are_not_used(page: str) -> None:
         for phrase, instead in phrases()
         for line in found_in(text, phrase)
     ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_text_in_the_code_has_such_a_phrase() -> None:
+    wrong = []
+    for module in MODULES:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            wrong += [
+                f"{module.relative_to(ROOT)}:{node.lineno}: {phrase!r}: write {instead}"
+                for phrase, instead in phrases()
+                if phrase.split()[0] in node.value.lower() and [*found_in(node.value, phrase)]
+            ]
+    assert len(MODULES) > 500
     assert not wrong, "\n".join(wrong)
 
 

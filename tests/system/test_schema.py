@@ -159,9 +159,8 @@ REFUSED: dict[str, tuple[Callable[[], Shop], str, str]] = {
         lambda: Shop(stream="goods-{sku}"),
         "Product",
         "state Product names its streams 'goods-{sku}', which were 'product-{sku}': every aggregate "
-        "would begin "
-        "anew; 3 stored events are in such streams; write stream='product-{sku}' again; to move events to "
-        "other streams, copy the store with `onewriter copy`",
+        "would start empty; 3 stored events are in such streams; write stream='product-{sku}' again; to move "
+        "events to other streams, copy the store with `onewriter copy`",
     ),
     "another domain": (
         lambda: Shop(name="cinema"),

@@ -29,7 +29,7 @@ def consumers(shell: Shell, call: CallNode) -> None:
         )
         for one in found
     )
-    columns = ("consumer", "wants", "position", "lag", "open here", "in hand", "parked", "replaying")
+    columns = ("consumer", "wants", "position", "lag", "open here", "in flight", "parked", "replaying")
     table = Table(columns, rows, frozenset(range(2, 8)), counted(len(found), "consumer"))
     shell.show(table, consumers=found)
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.backup.backup_file import PARTIAL
 from storage.backup.segment_reader import Segment, open_segment, readable_segment
 from storage.errors import InvalidBackup, StorageError
 from storage.files.arguments import resolved_path
 from storage.files.environment import make_directory
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import sync_directory
+from storage.files.published_file import PARTIAL
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = ["BackupSet", "is_backup", "is_backup_name", "is_full"]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypedDict
 
-from storage.backup.backup_file import BackupFile
 from storage.backup.backup_set import BackupSet, checked_keep, require_distinct
 from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
 from storage.backup.pace import Pace, checked_rate, checked_share
@@ -32,6 +31,7 @@ from storage.backup.segment_source import (
 )
 from storage.backup.segment_writer import SegmentWriter
 from storage.errors import StorageError
+from storage.files.published_file import PublishedFile
 from storage.log.checksums import first_link
 from storage.log.log_reader import LogReader
 from storage.log.open_log import LogTransaction
@@ -114,7 +114,7 @@ def take_backup(
                 _require_chain(transaction)
                 if base is not None and not _continues(log, transaction, base):
                     base = None
-            file = BackupFile(backups.next_path(full=base is None))
+            file = PublishedFile(backups.next_path(full=base is None))
             backup = _Taking(log, base, file, pace, progress).run()
             file.publish()
         except BaseException:
@@ -147,7 +147,7 @@ class _Taking:
         self,
         log: LogReader,
         base: Segment | None,
-        file: BackupFile,
+        file: PublishedFile,
         pace: Pace,
         progress: Progress | None,
     ) -> None:

@@ -14,13 +14,13 @@ import pytest
 
 from storage import DamagedStore, EventLog, InvalidBackup, StorageError, StoreFull, StoreLocked
 from storage.backup import take_backup as taking
-from storage.backup.backup_file import PARTIAL, BackupFile
 from storage.backup.backup_set import BackupSet
 from storage.backup.pace import Pace
 from storage.backup.restore import restore_backup
 from storage.backup.segment_writer import SegmentWriter
 from storage.backup.take_backup import take_backup
 from storage.backup.verify_backup import verify_backup
+from storage.files.published_file import PARTIAL, PublishedFile
 from storage.log.records import U64
 from tests.faults import Fault, put_fault
 from tests.storage.backup.histories import CODEC, History, contents
@@ -111,7 +111,7 @@ def test_a_disk_that_fills_leaves_the_last_good_backup(
         if name in ("fsync", "rename"):
             put_fault(patch, os, name, full_disk)
         else:
-            patch.setattr(BackupFile, "write" if name == "write" else "publish", failing(name))
+            patch.setattr(PublishedFile, "write" if name == "write" else "publish", failing(name))
         with pytest.raises(StoreFull, match="is full"):
             take_backup(history.log, backups)
     assert sorted(os.listdir(backups)) == ["00000001-full.backup", "LOCK"]
@@ -123,8 +123,8 @@ def test_a_disk_that_fills_leaves_the_last_good_backup(
 
 
 def failing(name: str) -> Callable[..., None]:
-    """A method of `BackupFile` whose file can't be written or flushed."""
-    original = getattr(BackupFile, "write" if name == "write" else "publish")
+    """A method of `PublishedFile` whose file can't be written or flushed."""
+    original = getattr(PublishedFile, "write" if name == "write" else "publish")
 
     class Full:
         def __init__(self, file: Any) -> None:
@@ -135,7 +135,7 @@ def failing(name: str) -> Callable[..., None]:
                 raise full_disk()
             return getattr(self._file, asked)
 
-    def method(self: BackupFile, *arguments: Any) -> None:
+    def method(self: PublishedFile, *arguments: Any) -> None:
         self._file = Full(self._file)  # type: ignore[assignment]
         original(self, *arguments)
 

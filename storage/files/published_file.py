@@ -1,4 +1,4 @@
-"""A file of a backup that has its name only once all of it is on disk. One thread."""
+"""A file that has its name only once all of it is on disk. One thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import sync_directory
 
-__all__ = ["PARTIAL", "BackupFile"]
+__all__ = ["PARTIAL", "PublishedFile"]
 
 PARTIAL = ".partial"
 """The ending of a file's name until it is complete."""
@@ -18,7 +18,7 @@ SYNC_BYTES = 8 << 20
 """After so many bytes the file is synced: a commit's fsync never finds much that waits for the disk."""
 
 
-class BackupFile:
+class PublishedFile:
     """At `path` after `publish`; until then it has another name beside it."""
 
     def __init__(self, path: Path) -> None:

@@ -50,6 +50,8 @@ from actors.errors import (
     WrongThread,
 )
 from storage.errors import (
+    ArchiveRefused,
+    ArchiveUnavailable,
     CodecError,
     CommitFailed,
     CorrectionRefused,
@@ -57,6 +59,7 @@ from storage.errors import (
     DamagedRow,
     DamagedStore,
     DuplicateTypeName,
+    EventsRemoved,
     FilesGone,
     InvalidBackup,
     InvalidExport,
@@ -193,6 +196,8 @@ __all__ = [
     "Activity",
     "ActorsError",
     "AppendOptions",
+    "ArchiveRefused",
+    "ArchiveUnavailable",
     "Backup",
     "Call",
     "CallbackConsumer",
@@ -226,6 +231,7 @@ __all__ = [
     "Domain",
     "DomainError",
     "DuplicateTypeName",
+    "EventsRemoved",
     "FileUsage",
     "FilesGone",
     "Forbidden",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from storage.errors import (
+    ArchiveRefused,
+    ArchiveUnavailable,
     CodecError,
     CommitFailed,
     CorrectionRefused,
@@ -15,6 +17,7 @@ from storage.errors import (
     DamagedRow,
     DamagedStore,
     DuplicateTypeName,
+    EventsRemoved,
     FilesGone,
     InvalidBackup,
     InvalidExport,
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from storage.backup.take_backup import Backup, take_backup
     from storage.codec.codec import Codec
     from storage.codec.upcasting import Stored
+    from storage.log.archive_records import ArchiveRecord
     from storage.log.corrections import Correction
     from storage.log.event_log import EventLog
     from storage.log.records import CommandRecord, RecordedEvent, Undecodable
@@ -71,6 +75,7 @@ else:
             "storage.backup.take_backup": ["Backup", "take_backup"],
             "storage.codec.codec": ["Codec"],
             "storage.codec.upcasting": ["Stored"],
+            "storage.log.archive_records": ["ArchiveRecord"],
             "storage.log.corrections": ["Correction"],
             "storage.log.event_log": ["EventLog"],
             "storage.log.records": ["CommandRecord", "RecordedEvent", "Undecodable"],
@@ -87,6 +92,9 @@ else:
     )
 
 __all__ = [
+    "ArchiveRecord",
+    "ArchiveRefused",
+    "ArchiveUnavailable",
     "Backup",
     "Codec",
     "CodecError",
@@ -99,6 +107,7 @@ __all__ = [
     "DamagedStore",
     "DuplicateTypeName",
     "EventLog",
+    "EventsRemoved",
     "FilesGone",
     "InvalidBackup",
     "InvalidExport",

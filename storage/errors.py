@@ -94,6 +94,35 @@ class CorrectionRefused(StorageError):
     """A correction changes what it must not, or events that are not as it expects. Nothing was written."""
 
 
+class ArchiveRefused(StorageError):
+    """Events can't be moved to an archive, or an archive can't be removed, as it was asked for.
+
+    Nothing was written.
+    """
+
+
+class ArchiveUnavailable(StorageError):
+    """An archive's file, in which events are that were moved out of the log, is missing, damaged or another.
+
+    `archive` is its number, `position` that of the event that was to be read, where they are known.
+    """
+
+    def __init__(self, message: str, archive: int = 0, position: int | None = None) -> None:
+        super().__init__(message)
+        self.archive = archive
+        self.position = position
+
+
+class EventsRemoved(StorageError):
+    """A stream's state needs events whose archive was removed. `position` is that of the first of them."""
+
+    def __init__(self, message: str, stream: str = "", archive: int = 0, position: int = 0) -> None:
+        super().__init__(message)
+        self.stream = stream
+        self.archive = archive
+        self.position = position
+
+
 class InvalidKey(StorageError):
     """A name or key value that cannot be stored as a key: empty, of a wrong type, or with a NUL in it."""
 

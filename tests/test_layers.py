@@ -37,6 +37,7 @@ LAYERS = [
     ["storage.replica"],  # a replica: builds in all engines at one checkpoint
     ["storage.engines"],  # SQLite, memory
     ["storage.log"],  # the events
+    ["storage.archive"],  # files of events that were moved out of the log
     ["storage.tables"],  # rows and indexes in LMDB
     ["storage.crypto"],  # keys of personal fields
     ["storage.codec"],

@@ -23,6 +23,7 @@ from storage.files.error_translation import translate
 from storage.files.store_lock import is_signed
 
 __all__ = [
+    "ARCHIVES_FORMAT",
     "CHECKED_FORMAT",
     "FORMAT_VERSION",
     "HEADER_KEY",
@@ -35,6 +36,9 @@ __all__ = [
 
 FORMAT_VERSION = 3
 """The version of everything in a store; raised if older programs could no longer read it."""
+
+ARCHIVES_FORMAT = 4
+"""The version of a log that has archives; one without them stays as older programs read it."""
 
 CHECKED_FORMAT = 3
 """The first format whose headers and records have checksums, and whose logs have a chain."""
@@ -135,9 +139,9 @@ def read_header(environment: lmdb.Environment, kind: str, *, length: bool = True
         with damaged_records(path, ""):
             fields = msgpack.unpackb(data or b"")
             version = int(fields["format"])
-            if version > FORMAT_VERSION:
+            if version > ARCHIVES_FORMAT:
                 raise NewerFormat(
-                    f"{path} has format {version}, this program reads up to {FORMAT_VERSION}; "
+                    f"{path} has format {version}, this program reads up to {ARCHIVES_FORMAT}; "
                     "open it with the newer version that wrote it"
                 )
             stored_kind = str(fields["kind"])

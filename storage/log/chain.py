@@ -15,7 +15,7 @@ import lmdb
 import msgpack
 
 from storage.errors import DamagedStore
-from storage.log.checksums import command_link, correction_link, first_link, opened_event, sealed_record
+from storage.log.checksums import command_link, correction_link, first_link, sealed_record, stored_digest
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 
@@ -59,7 +59,7 @@ def chain_end(
     if head == 0:
         return first_link(history_id)
     stored = transaction.get(U64.pack(head), db=databases["events"])
-    opened = None if stored is None else opened_event(head, stored)
+    opened = None if stored is None else stored_digest(head, stored)
     if opened is None:
         raise records.damaged_event(head)
     if opened[1] is None:

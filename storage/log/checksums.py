@@ -3,8 +3,9 @@
 Pure; any thread. A record is stored as its bytes and a CRC-32 of them, four bytes, little-endian. The CRC
 begins with the record's key, so a record under another key is damage too: an event's begins with its
 position as the start value, any other with the CRC of its database and key. The last event of a commit has
-the digest of the chain between its bytes and its CRC, which is inverted to tell it from the others.
-A CRC over bytes and their own CRC is a constant, so a check needs no copy of the bytes.
+the digest of the chain between its bytes and its CRC, which is inverted to tell it from the others. The CRC
+of a stub, which stands for an archived event, has other bits inverted. A CRC over bytes and their own CRC is
+a constant, so a check needs no copy of the bytes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from hashlib import sha256
 from zlib import crc32
 
 __all__ = [
+    "COMMIT_ENDS",
     "CRC_BYTES",
     "DIGEST_BYTES",
     "EVENT",
     "LAST_EVENT",
+    "LAST_STUB",
+    "STUB",
     "Opened",
     "command_link",
     "correction_link",
@@ -25,21 +29,31 @@ __all__ = [
     "first_link",
     "opened_event",
     "opened_record",
+    "opened_stub",
     "resealed_event",
     "sealed_events",
     "sealed_record",
     "sealed_records",
+    "sealed_stub",
+    "stored_digest",
 ]
 
 CRC_BYTES = 4
 DIGEST_BYTES = 32
 _LAST_BYTES = DIGEST_BYTES + CRC_BYTES
 _INVERT = 0xFFFFFFFF
+_INVERT_STUB = 0x5AC3A53C
+_INVERT_LAST_STUB = _INVERT_STUB ^ _INVERT
 
 EVENT = crc32(bytes(CRC_BYTES))
 """The CRC of an event with its CRC."""
 LAST_EVENT = crc32(_INVERT.to_bytes(CRC_BYTES, "little"))
 """The same for the last event of a commit."""
+STUB = crc32(_INVERT_STUB.to_bytes(CRC_BYTES, "little"))
+LAST_STUB = crc32(_INVERT_LAST_STUB.to_bytes(CRC_BYTES, "little"))
+"""The same for the stub of an archived event."""
+COMMIT_ENDS = LAST_EVENT, LAST_STUB
+"""The CRCs of events behind which the digest of the chain is."""
 
 Opened = tuple[bytes, bytes | None]
 """A stored event's own bytes, and the chain's digest if it is the last one of a commit."""
@@ -69,7 +83,10 @@ def sealed_events(first: int, records: Sequence[bytes], digest: bytes) -> list[b
 
 
 def opened_event(position: int, stored: bytes) -> Opened | None:
-    """An event's own bytes and the digest behind them, if any; None if it is not what was stored there."""
+    """An event's own bytes and the digest behind them, if any; None if it is not what was stored there.
+
+    None for the stub of an archived event, too.
+    """
     check = crc32(stored, position)
     if check == EVENT:
         return stored[:-CRC_BYTES], None
@@ -83,6 +100,28 @@ def resealed_event(position: int, record: bytes, digest: bytes | None) -> bytes:
     if digest is None:
         return record + crc32(record, position).to_bytes(4, "little")
     return sealed_events(position, [record], digest)[0]
+
+
+def opened_stub(position: int, stored: bytes) -> Opened | None:
+    """As `opened_event`, for the stub of an archived event; None for anything else."""
+    check = crc32(stored, position)
+    if check == STUB:
+        return stored[:-CRC_BYTES], None
+    if check == LAST_STUB:
+        return stored[:-_LAST_BYTES], stored[-_LAST_BYTES:-CRC_BYTES]
+    return None
+
+
+def sealed_stub(position: int, stub: bytes, digest: bytes | None) -> bytes:
+    """The bytes to store for a stub; `digest` is what was behind the event that it stands for."""
+    invert = _INVERT_STUB if digest is None else _INVERT_LAST_STUB
+    record = stub if digest is None else stub + digest
+    return record + (crc32(record, position) ^ invert).to_bytes(CRC_BYTES, "little")
+
+
+def stored_digest(position: int, stored: bytes) -> Opened | None:
+    """As `opened_event`, for an event or a stub."""
+    return opened_event(position, stored) or opened_stub(position, stored)
 
 
 # -- other records -------------------------------------------------------------------------------------------

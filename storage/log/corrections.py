@@ -5,6 +5,9 @@ under `b`, the number and a position the bytes of that event before. Under `p` a
 the event's first correction, and under `m` and a model's name that of the last one that concerns the model.
 The record has a digest of all events before and after, and a link of the chain has the record's. So the
 chain's old links are followed with the oldest bytes of each event, and those of now follow from the records.
+
+A record may say that events were moved to an archive, or an archive removed: see `archive_records`. When an
+archive is removed, the digests of what its corrected events were stay in the place of their bytes.
 Functions over a transaction of the caller; any thread.
 """
 
@@ -21,6 +24,7 @@ import msgpack
 
 from storage.errors import CorrectionRefused, DamagedStore
 from storage.log.checksums import opened_event, resealed_event, sealed_record
+from storage.log.history import digest_of
 from storage.log.record_format import RecordFormat
 from storage.log.records import EPOCH, U64, envelope_of, name_key
 from storage.value_text import short_repr
@@ -35,6 +39,7 @@ __all__ = [
     "corrected_positions",
     "correction_numbers",
     "corrections",
+    "erase_before",
     "first_bytes",
     "last_of_model",
     "models_of",
@@ -43,6 +48,8 @@ __all__ = [
     "put_changes",
     "put_operation",
     "read_correction",
+    "stored_event_digest",
+    "write_operation",
     "write_correction",
 ]
 
@@ -121,8 +128,11 @@ def write_correction(
         at = U64.pack(position)
         stored = transaction.get(at, db=events)
         opened = None if stored is None else opened_event(position, stored)
-        if stored is not None and opened is None:
-            raise records.damaged_event(position)
+        if stored is not None and (stub := records.stub(position, stored)) is not None:
+            raise CorrectionRefused(
+                f"the event at position {position} of {records.what} is in archive {stub.archive}, which is "
+                "never changed: leave it out of the correction"
+            )
         if stored is None or opened is None or opened[0] != before:
             raise CorrectionRefused(
                 f"the event at position {position} of {records.what} is not, or no longer, as this "
@@ -135,12 +145,21 @@ def write_correction(
             _put(transaction, database, _POSITION + at, U64.pack(number))
         transaction.put(at, resealed_event(position, after, opened[1]), db=events)
     for stream in streams:
+        _refuse_truncated(transaction, databases, records, stream)
         transaction.delete(name_key("stream", stream), db=databases["snapshots"])
     for model in models:
         _put(transaction, database, _MODEL + model.encode(), U64.pack(number))
-    record: bytes = msgpack.packb([who, why, time_us, head, len(changes), digest.digest()])
-    _put(transaction, database, _OPERATION + U64.pack(number), record)
-    return number, record
+    fields = [who, why, time_us, head, len(changes), digest.digest()]
+    return number, write_operation(transaction, databases, number, fields)
+
+
+def write_operation(
+    transaction: lmdb.Transaction[bytes], databases: Databases, number: int, fields: Sequence[Any]
+) -> bytes:
+    """Store the record of an operation that is numbered with the corrections; returns its bytes."""
+    record: bytes = msgpack.packb(fields)
+    _put(transaction, databases[CORRECTIONS], operation_key(number), record)
+    return record
 
 
 def put_changes(
@@ -154,6 +173,10 @@ def put_changes(
     database, events = databases[CORRECTIONS], databases["events"]
     for position, before, after in changes:
         at = U64.pack(position)
+        if is_erased(before):
+            _put(transaction, database, _BEFORE + U64.pack(number) + at, before)
+            _put(transaction, database, _POSITION + at, after)
+            continue
         stored = transaction.get(at, db=events)
         opened = None if stored is None else opened_event(position, stored)
         if opened is None or opened[0] != before:
@@ -200,6 +223,77 @@ def _checked(position: int, before: bytes, after: bytes) -> str:
             "metadata can be corrected; `onewriter copy` makes a store in which more is changed"
         )
     return str(old[0])
+
+
+def _refuse_truncated(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, stream: str
+) -> None:
+    """Raise CorrectionRefused for a stream whose first event was removed: it needs its snapshot."""
+    at = transaction.get(name_key("stream", stream) + b"\0" + U64.pack(1), db=databases["streams"])
+    if at is None:  # in the tail
+        return
+    position = U64.unpack(at)[0]
+    stored = transaction.get(at, db=databases["events"])
+    stub = None if stored is None else records.stub(position, stored)
+    if stub is not None and records.is_removed(stub):
+        raise CorrectionRefused(
+            f"the first events of stream {stream!r} in {records.what} were removed with archive "
+            f"{stub.archive}: its state can only be had from its snapshot, which a correction of its other "
+            "events would delete"
+        )
+
+
+# -- what is removed -----------------------------------------------------------------------------------------
+_ERASED = b"\xc1"
+"""What is left of the bytes of a removed event begins with this; their SHA-256 follows."""
+
+
+def is_erased(before: bytes) -> bool:
+    """Whether bytes that an event had before a correction were removed with its archive."""
+    return before.startswith(_ERASED)
+
+
+def erase_before(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    position: int,
+    now: bytes | None,
+) -> None:
+    """Leave digests alone of what a corrected event was; `now` are its present bytes, if they can be had.
+
+    Raises DamagedStore.
+    """
+    database, at = databases[CORRECTIONS], U64.pack(position)
+    key = _POSITION + at
+    first = records.record(CORRECTIONS, key, transaction.get(key, db=database) or b"")[:8]
+    _put(transaction, database, key, first + (b"" if now is None else sha256(now).digest()))
+    for number in range(U64.unpack(first)[0], last_number(transaction, databases) + 1):
+        key = _BEFORE + U64.pack(number) + at
+        stored = transaction.get(key, db=database)
+        before = None if stored is None else records.record(CORRECTIONS, key, stored)
+        if before is not None and not is_erased(before):
+            _put(transaction, database, key, _ERASED + sha256(before).digest())
+
+
+def digest_before(before: bytes) -> bytes:
+    """The SHA-256 of bytes that an event had before a correction, removed or not."""
+    return before[len(_ERASED) :] if is_erased(before) else sha256(before).digest()
+
+
+def digest_now(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, position: int
+) -> bytes:
+    """The SHA-256 of a corrected event; empty if it was removed and is not known. Raises DamagedStore."""
+    key = _POSITION + U64.pack(position)
+    kept = records.record(CORRECTIONS, key, transaction.get(key, db=databases[CORRECTIONS]) or b"")
+    stored = transaction.get(U64.pack(position), db=databases["events"])
+    if stored is None:
+        return b""
+    stub = records.stub(position, stored)
+    if stub is not None and records.is_removed(stub):
+        return kept[8:]
+    return sha256(records.event(position, stored)).digest()
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -284,9 +378,27 @@ def first_bytes(
     stored = transaction.get(key, db=databases[CORRECTIONS])
     if stored is None:
         return None
-    number = records.record(CORRECTIONS, key, stored)
+    number = records.record(CORRECTIONS, key, stored)[:8]
     key = _BEFORE + number + U64.pack(position)
-    return _record(transaction, databases, records, key, f"position {position} before its correction")
+    before = _record(transaction, databases, records, key, f"position {position} before its correction")
+    return None if is_erased(before) else before
+
+
+def stored_event_digest(
+    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, position: int
+) -> bytes:
+    """What replicas know an event by: the digest of its bytes before all corrections, empty for no event.
+
+    Raises DamagedStore.
+    """
+    stored = transaction.get(U64.pack(position), db=databases["events"])
+    if stored is None:
+        return b""
+    stub = records.stub(position, stored)
+    if stub is not None:
+        return stub.digest
+    first = first_bytes(transaction, databases, records, position)
+    return digest_of(records.event(position, stored) if first is None else first)
 
 
 def last_of_model(
@@ -305,7 +417,7 @@ def read_correction(
 ) -> Correction:
     """A correction. Raises DamagedStore."""
     fields: list[Any] = msgpack.unpackb(operation_record(transaction, databases, records, number))
-    who, why, time_us, head, _, _ = fields
+    who, why, time_us, head = fields[:4]
     positions = tuple(position for position, _ in before_entries(transaction, databases, records, number))
     return Correction(number, who, why, EPOCH + timedelta(microseconds=time_us), head, positions)
 
@@ -328,7 +440,11 @@ def corrected_events(
     after: int,
     limit: int,
 ) -> list[ChangedEvent]:
-    """The events of a correction after a position, as they were before and after it. Raises DamagedStore."""
+    """The events of a correction after a position, as they were before and after it.
+
+    For one that was removed, it is what is left of them: `is_erased`. Raises DamagedStore and
+    ArchiveUnavailable.
+    """
     if number not in correction_numbers(transaction, databases):
         raise CorrectionRefused(f"{records.what} has no correction {short_repr(number)}")
     found: list[ChangedEvent] = []
@@ -348,6 +464,9 @@ def corrected_events(
                 later[changed.position] = records.record(CORRECTIONS, key, stored)
     for index, (position, before, _) in enumerate(found):
         now = later.get(position)
+        if is_erased(before):
+            key = _POSITION + U64.pack(position)
+            now = _record(transaction, databases, records, key, f"position {position} of a correction")
         if now is None:
             stored = transaction.get(U64.pack(position), db=databases["events"])
             if stored is None:

@@ -12,6 +12,7 @@ import lmdb
 
 from storage.errors import CorrectionRefused, OutOfOrder, StorageError
 from storage.log import records
+from storage.log.archiving_log import ArchivingLog
 from storage.log.batch import AggregateSnapshot, Batch, Items
 from storage.log.chain import put_command_link, put_correction_link
 from storage.log.corrections import ChangedEvent, write_correction
@@ -20,7 +21,6 @@ from storage.log.inline_batch import InlineBatch
 from storage.log.notes import Note, checked_notes, write_notes
 from storage.log.records import CommandRecord, Origin, RecordedEvent, name_key
 from storage.log.unindexed_tail import check_new, write_tail
-from storage.log.writable_log import WritableLog
 
 DESTROYED_KEYS = b"store/destroyed/"
 """What the notes begin with that have the ids of destroyed keys: a key store that is older may have them."""
@@ -28,10 +28,10 @@ REMEMBERED_STREAMS = 10_000
 """Streams whose last version is remembered, so that their next events need no look-up in the index."""
 
 
-class EventLog(WritableLog):
+class EventLog(ArchivingLog):
     """The log in its own directory. Create one with `EventLog.open`; usable as a context manager.
 
-    One thread, the writer's, calls `append` and `reopen`; any thread may call everything else.
+    One thread, the writer's, calls what changes the log, and `reopen`; any thread may call everything else.
     """
 
     def encode_event(self, recorded: RecordedEvent, origin: Origin | None = None) -> bytes:
@@ -143,6 +143,7 @@ class EventLog(WritableLog):
         kept = checked_notes(notes)
         with self._writing:
             self._require_writable()
+            self._require_not_moving(positions)
             self._flush_keys()
             return self._operation(changes, who, why, time_us, models, kept)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import islice
 
-from storage.errors import CodecError, DamagedStore
+from storage.errors import ArchiveUnavailable, CodecError, DamagedStore
 from storage.log.index_reads import (
     check_stream,
     check_stream_end,
@@ -17,6 +17,7 @@ from storage.log.index_reads import (
     events_of_stream,
     events_of_tag,
     of_stream,
+    positions_of_stream,
     with_tag,
 )
 from storage.log.open_log import READ_BYTES, OpenLog
@@ -91,7 +92,7 @@ class EventReads(OpenLog):
                         if len(found) == limit:
                             return found, found[-1][0]
                     through = group.last
-            except DamagedStore:
+            except (DamagedStore, ArchiveUnavailable):
                 if through == after:
                     raise
         return found, through
@@ -155,7 +156,11 @@ class EventReads(OpenLog):
 
     def positions_in_stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[int]:
         """As `read_stream`, but return the positions alone; nothing is decoded."""
-        return [position for position, _ in self._records_in_stream(stream, after_version, limit)]
+        name, tail, head = name_key("stream", stream), self._current_tail(), self._head
+        with self._reading() as transaction:
+            return positions_of_stream(
+                transaction, self._databases, tail, self._records, name, after_version, limit, head
+            )
 
     def _records_in_stream(self, stream: str, after_version: int, limit: int | None) -> list[StoredRecord]:
         name, tail, head = name_key("stream", stream), self._current_tail(), self._head

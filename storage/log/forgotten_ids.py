@@ -71,7 +71,7 @@ def forget_ids(
             number = U64.unpack(at)[0]
             with damaged_records(f"the event at position {number} of {records.what}", "restore a backup"):
                 _, _, _, _, time_us, command_id, _, _, _, _, _, *origin = envelope_of(
-                    records.event(number, stored)
+                    records.outline(number, stored)
                 )
             if time_us >= before_us:
                 break

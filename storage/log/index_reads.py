@@ -14,7 +14,8 @@ import lmdb
 from msgpack import packb
 
 from storage.codec.codec import Codec
-from storage.errors import DamagedStore
+from storage.errors import DamagedStore, EventsRemoved
+from storage.log.archived_event import removed_archive
 from storage.log.lookup import entry_after, entry_before
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64, RecordedEvent, envelope_of
@@ -28,6 +29,7 @@ __all__ = [
     "events_of_stream",
     "events_of_tag",
     "of_stream",
+    "positions_of_stream",
     "with_tag",
 ]
 
@@ -46,14 +48,44 @@ def events_of_stream(
 ) -> list[tuple[int, bytes]]:
     """Positions and own bytes of a stream's events from version after + 1 on; none is beyond `head`.
 
-    Raises DamagedStore.
+    Raises DamagedStore, ArchiveUnavailable.
     """
+    positions = _positions_of_stream(transaction, databases, tail, records, name, after, limit, head)
+    return _events(transaction, databases, records, "streams", name, positions)
+
+
+def positions_of_stream(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    tail: UnindexedTail,
+    records: RecordFormat,
+    name: bytes,
+    after: int,
+    limit: int | None,
+    head: int,
+) -> list[int]:
+    """As `events_of_stream`, without the events: they need not be read, nor their archives be there."""
+    positions = _positions_of_stream(transaction, databases, tail, records, name, after, limit, head)
+    stored = _stored(transaction, databases, "streams", name, positions)
+    return [_number(at) for at, _ in stored]
+
+
+def _positions_of_stream(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    tail: UnindexedTail,
+    records: RecordFormat,
+    name: bytes,
+    after: int,
+    limit: int | None,
+    head: int,
+) -> list[bytes]:
     prefix = name + b"\0"
     with transaction.cursor(databases["streams"]) as cursor:
         positions, indexed = stream_positions(cursor, tail, prefix, after, limit, U64.pack(head))
         if records.checked and (limit is None or len(positions) < limit):
             check_stream_end(transaction, databases, cursor, prefix, after + indexed, records, bool(indexed))
-    return _events(transaction, databases, records, "streams", name, positions)
+    return positions
 
 
 def events_of_tag(
@@ -125,7 +157,7 @@ def _check_of_stream(
     if well_formed and key[-8:] != hidden[-8:] and (key < hidden or not key.startswith(hidden[:-8])):
         return  # two bytes or more are different
     stored = transaction.get(at, db=databases["events"]) if well_formed else None
-    if stored is None or not _is_of_stream(records.event(_number(at), stored), key):
+    if stored is None or not _is_of_stream(records.outline(_number(at), stored), key):
         raise _misplaced(records, "streams", key[:-9])
 
 
@@ -139,7 +171,7 @@ def _check_with_tag(
     key, nothing = entry
     well_formed = key.find(0) == len(key) - 9 and not nothing
     stored = transaction.get(key[-8:], db=databases["events"]) if well_formed else None
-    if stored is None or not _has_tag(records.event(_number(key[-8:]), stored), key):
+    if stored is None or not _has_tag(records.outline(_number(key[-8:]), stored), key):
         raise _misplaced(records, "tags", key[:-9])
 
 
@@ -163,6 +195,19 @@ def _events(
     name: bytes,
     positions: list[bytes],
 ) -> list[tuple[int, bytes]]:
+    found = _stored(transaction, databases, index, name, positions)
+    event = records.event
+    return [(position, event(position, value)) for key, value in found for position in (_number(key),)]
+
+
+def _stored(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    index: str,
+    name: bytes,
+    positions: list[bytes],
+) -> list[tuple[bytes, bytes]]:
+    """Keys and stored bytes of the events at these positions."""
     if b"" in positions:
         raise DamagedStore(f"{index} of {name.decode()!r} lack a position; restore a backup")
     with transaction.cursor(databases["events"]) as cursor:
@@ -171,8 +216,7 @@ def _events(
         raise DamagedStore(
             f"{index} of {name.decode()!r} name positions that the log lacks; restore a backup"
         )
-    event = records.event
-    return [(position, event(position, value)) for key, value in found for position in (_number(key),)]
+    return found
 
 
 def _misplaced(records: RecordFormat, index: str, name: bytes) -> DamagedStore:
@@ -183,11 +227,23 @@ def _misplaced(records: RecordFormat, index: str, name: bytes) -> DamagedStore:
 
 
 def check_stream(records: RecordFormat, name: bytes, after: int, stored: list[tuple[int, bytes]]) -> None:
-    """Check stream and versions of events that are not decoded. Raises DamagedStore."""
+    """Check stream and versions of events that are not decoded. Raises DamagedStore, EventsRemoved."""
     stream = packb(name.decode())
-    for version, (_, value) in enumerate(stored, after + 1):
+    for version, (position, value) in enumerate(stored, after + 1):
+        if (archive := removed_archive(value)) is not None:
+            raise _removed(records, name.decode(), version, position, archive)
         if not value.startswith(stream + packb(version), 1):
             raise _misplaced(records, "streams", name)
+
+
+def _removed(records: RecordFormat, stream: str, version: int, position: int, archive: int) -> EventsRemoved:
+    return EventsRemoved(
+        f"version {version} of stream {stream!r} in {records.what}, at position {position}, was removed with "
+        f"archive {archive}: what needs it can't be had any more; a snapshot that is behind it serves still",
+        stream,
+        archive,
+        position,
+    )
 
 
 def check_tag(records: RecordFormat, name: bytes, stored: Sequence[tuple[int, bytes]]) -> None:
@@ -200,11 +256,16 @@ def check_tag(records: RecordFormat, name: bytes, stored: Sequence[tuple[int, by
 def of_stream(
     codec: Codec, records: RecordFormat, stream: str, after: int, stored: list[tuple[int, bytes]]
 ) -> list[RecordedEvent]:
-    """The events of a stream, decoded, with a check of stream and versions. Raises DamagedStore as well."""
+    """The events of a stream, decoded, with a check of stream and versions.
+
+    Raises DamagedStore as well, and EventsRemoved if the archive of one was removed.
+    """
     events: list[RecordedEvent] = []
     for version, (position, value) in enumerate(stored, after + 1):
         found = decode_event(codec, position, value)
         if isinstance(found, list):  # upcasters made it of one event
+            if (archive := removed_archive(value)) is not None:
+                raise _removed(records, stream, version, position, archive)
             events += found
             found = found[0]
         else:

@@ -19,6 +19,7 @@ from typing import Self
 
 import lmdb
 
+from storage.archive.archives import ARCHIVES_FOLDER
 from storage.codec.codec import Codec
 from storage.errors import DamagedStore, NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.files.arguments import resolved_path
@@ -57,9 +58,12 @@ class LogFollower(LogReader):
         header: Header,
         inline: Sequence[ModelSchema] | None = None,
         map_size: int | None = None,
+        archives_path: Path | None = None,
     ) -> None:
         """Called by `open`, which says what the arguments mean."""
-        super().__init__(codec, header, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
+        what = f"the log in {path}"
+        archives = path / ARCHIVES_FOLDER if archives_path is None else archives_path
+        super().__init__(codec, header, ReadGate(what), inline, what, archives)
         self.path = path
         self._file = path / DATA_FILE
         self._map_size = map_size
@@ -82,12 +86,13 @@ class LogFollower(LogReader):
         map_size: int | None = None,
         inline: Sequence[ModelSchema] | None = None,
         verify_bytes: int | None = None,
+        archives_path: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Open the log in the directory `path`, which another process has, or had, open for writing.
 
         `map_size` is as in that process. `inline` are the inline models to read, as that process
         declares them. Give `verify_bytes` unless that process has just checked the file: it is checked like
-        `EventLog.open` does, and so that nobody has to write for that.
+        `EventLog.open` does, and so that nobody has to write for that. `archives_path` is as in that process.
 
         Raises NotAStore if there is no log; NewerFormat, DamagedStore; StoreReadOnly if no reader can
         register; and StorageError if this process has it open, or the tables of `inline` do not exist.
@@ -113,7 +118,8 @@ class LogFollower(LogReader):
             header = read_header(environment, "log", length=verify_bytes is not None)
             if header is None:
                 raise NotAStore(f"the log in {path} is empty; open it here once it is open for writing")
-            return cls(codec, path, environment, header, inline, map_size)
+            archives = None if archives_path is None else resolved_path(archives_path)
+            return cls(codec, path, environment, header, inline, map_size, archives)
         except BaseException as error:
             opened.release()
             if isinstance(error, OSError):

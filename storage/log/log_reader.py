@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from storage.codec.codec import Codec
 from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageError
 from storage.files.header import CHECKED_FORMAT, Header
+from storage.log.archive_reads import ArchiveReads
 from storage.log.chain import chain_end
 from storage.log.corrections import (
     CORRECTIONS,
@@ -16,10 +18,9 @@ from storage.log.corrections import (
     Correction,
     corrected_events,
     corrections,
-    first_bytes,
     last_of_model,
+    stored_event_digest,
 )
-from storage.log.event_reads import EventReads
 from storage.log.history import digest_of
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_snapshot import InlineSnapshot
@@ -44,14 +45,20 @@ logger = logging.getLogger("onewriter.log")
 REMEMBERED_DIGESTS = 256
 
 
-class LogReader(EventReads):
+class LogReader(ArchiveReads):
     """Reads an open log; `EventLog` adds the writing, `LogFollower` follows another process that writes."""
 
     def __init__(
-        self, codec: Codec, header: Header, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str
+        self,
+        codec: Codec,
+        header: Header,
+        gate: ReadGate,
+        inline: Sequence[ModelSchema] | None,
+        what: str,
+        archives: Path,
     ) -> None:
         """As for `OpenLog`."""
-        super().__init__(codec, header, gate, inline, what)
+        super().__init__(codec, header, gate, inline, what, archives)
         self._digests: list[tuple[int, bytes]] = [(0, b"")] * REMEMBERED_DIGESTS
 
     def read_commands(self, after: int, limit: int, until: int) -> Sequence[RecordedEvent]:
@@ -85,13 +92,16 @@ class LogReader(EventReads):
             record = decode_command(self._codec, key.decode(), data)
             if record.first + max(record.count - 1, 0) > self._head:
                 continue
-            first: list[bytes] = []
-            # Of a damaged event nobody knows whether it gives the record.
-            with suppress(DamagedStore):
-                first = self._values(record.first - 1, 1, None) if record.count else []
-            if not (first and first[0].startswith(WITH_ORIGIN)):
+            if not (record.count and self._begins_command(record.first)):
                 found.append(record)
         return found, items[-1][0].decode() if items else ""
+
+    def _begins_command(self, position: int) -> bool:
+        """Whether an event gives the record of its command; of a damaged one nobody knows."""
+        with suppress(DamagedStore), self._reading() as transaction:
+            stored = transaction.get(U64.pack(position), db=self._databases["events"])
+            return stored is not None and self._records.outline(position, stored).startswith(WITH_ORIGIN)
+        return False
 
     def digest(self, position: int) -> bytes:
         """Return the digest of the event at a position; empty if there is none, or it cannot be read.
@@ -103,11 +113,7 @@ class LogReader(EventReads):
         if known == position:
             return digest
         with suppress(StorageError), self._reading() as transaction:
-            first = first_bytes(transaction, self._databases, self._records, position)
-            if first is not None:
-                return digest_of(first)
-            data = transaction.get(U64.pack(position), db=self._databases["events"])
-            return b"" if data is None else digest_of(self._records.event(position, data))
+            return stored_event_digest(transaction, self._databases, self._records, position)
         return b""
 
     def _remember(self, position: int, record: bytes) -> None:

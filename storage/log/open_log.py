@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 import lmdb
 
+from storage.archive.archives import Archives, KnownArchive
 from storage.codec.codec import Codec
-from storage.errors import DamagedStore, StoreClosed
+from storage.errors import ArchiveUnavailable, DamagedStore, StoreClosed
 from storage.files.error_translation import translate
 from storage.files.header import Header
 from storage.files.page_usage import FileUsage, file_usage
+from storage.log.archive_records import known_archive
 from storage.log.inline_tables import InlineTables
 from storage.log.log_databases import DATABASES, malformed_index, open_databases
 from storage.log.read_gate import ReadGate
@@ -50,11 +52,21 @@ class OpenLog:
     """The log's directory."""
 
     def __init__(
-        self, codec: Codec, header: Header, gate: ReadGate, inline: Sequence[ModelSchema] | None, what: str
+        self,
+        codec: Codec,
+        header: Header,
+        gate: ReadGate,
+        inline: Sequence[ModelSchema] | None,
+        what: str,
+        archives: Path,
     ) -> None:
-        """`inline` are the models with tables in the log; None leaves existing tables alone."""
+        """`inline` are the models with tables in the log; None leaves existing tables alone.
+
+        `archives` is the folder of its archives, which need not exist.
+        """
         self._header = header
-        self._records = RecordFormat(header.format, what)
+        self._archives = Archives(archives, self._known_archive)
+        self._records = RecordFormat(header.format, what, self._archives)
         self._codec = codec
         self._gate = gate
         self._inline = (
@@ -165,12 +177,12 @@ class OpenLog:
             return []
         records = self._records
         values: list[bytes] = []
-        damage = None
+        damage: DamagedStore | ArchiveUnavailable | None = None
         with self._events_after(after) as following:
             try:
                 for group in records.groups(after + 1, islice(following, count), READ_BYTES):
                     values += group.own()
-            except DamagedStore as error:
+            except (DamagedStore, ArchiveUnavailable) as error:
                 damage = error
             more = head - after - len(values)
             if whole and more and damage is None:
@@ -236,6 +248,11 @@ class OpenLog:
         if self._environment is None:
             raise StoreClosed("the log is not open since reopening it failed; call reopen() again")
         return self._environment
+
+    def _known_archive(self, number: int) -> KnownArchive | None:
+        """What the log knows of an archive. Within the gate, also within the transaction of a read."""
+        with self._live_environment().begin() as transaction:
+            return known_archive(transaction, self._databases, self._records, number)
 
     @contextmanager
     def transaction(self) -> Iterator[LogTransaction]:

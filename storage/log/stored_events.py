@@ -14,6 +14,7 @@ from typing import Any, overload
 from storage.codec.codec import Codec
 from storage.codec.upcasting import Read
 from storage.errors import CodecError, DamagedStore, StorageError
+from storage.log.archived_event import REMOVED_TYPE
 from storage.log.record_filter import RecordFilter
 from storage.log.records import DROPPED, RecordedEvent, RecordedPart, Undecodable, envelope_of
 
@@ -28,16 +29,17 @@ __all__ = [
     "without_dropped",
 ]
 
-_CAUSATION, _METADATA = 7, 10  # indexes in a stored event
+_TYPE, _CAUSATION, _METADATA = 2, 7, 10  # indexes in a stored event
 _FIELDS = 11  # of a stored event, without the origin of its command
 
 
 def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | list[RecordedEvent]:
     """Return the event stored at a position; a list if upcasters made several of it, or dropped it.
 
-    Instead of a dropped event, the list has one that is `DROPPED`, so it is never empty. Raises UnknownType
-    or CodecError, with a note of the position.
+    Instead of a dropped event, the list has one that is `DROPPED`, so it is never empty. An event whose
+    archive was removed is dropped, too. Raises UnknownType or CodecError, with a note of the position.
     """
+    record: list[Any] = []
     try:
         record = codec.unpack(data)
         if len(record) > _FIELDS:
@@ -84,6 +86,8 @@ def decode_event(codec: Codec, position: int, data: bytes) -> RecordedEvent | li
             metadata,
         )
     except CodecError as error:
+        if len(record) == _FIELDS and record[_TYPE] == REMOVED_TYPE:
+            return _several(codec, position, record, [Read(REMOVED_TYPE, DROPPED)])
         error.add_note(_at(position))
         raise
     except Exception as error:

@@ -120,7 +120,7 @@ def read_tail(
             return tail
         for at, data in islice(cursor.iternext(), head - last):
             position = U64.unpack(at)[0]
-            data = records.event(position, data)
+            data = records.outline(position, data)
             try:
                 stream, version, _, _, _, command_id, _, _, _, tags, _, *origin = envelope_of(data)
                 prefix = name_key("stream", stream) + b"\0"

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import lmdb
 
+from storage.archive.archives import ARCHIVES_FOLDER, Archives
 from storage.errors import DamagedStore, NotAStore
 from storage.files.environment import ENGINE
 from storage.files.error_translation import translate
 from storage.files.header import Header, read_header
-from storage.log.corrections import first_bytes
-from storage.log.history import History, digest_of
+from storage.log.archive_records import known_archive
+from storage.log.corrections import stored_event_digest
+from storage.log.history import History
 from storage.log.log_databases import existing_databases
 from storage.log.open_log import LogTransaction
 from storage.log.record_format import RecordFormat
@@ -25,10 +27,11 @@ __all__ = ["history_of", "unlocked_log"]
 
 
 @contextmanager
-def unlocked_log(path: Path) -> Iterator[tuple[LogTransaction, Header]]:
+def unlocked_log(path: Path, archives_path: Path | None = None) -> Iterator[tuple[LogTransaction, Header]]:
     """Read the log in the directory `path`, to which nobody writes and whose pages are sound.
 
-    It is mapped. Raises NotAStore, NewerFormat, DamagedStore.
+    It is mapped. `archives_path` is the folder of its archives, `archives` in `path` unless it is given.
+    Raises NotAStore, NewerFormat, DamagedStore.
     """
     try:
         with closing(
@@ -39,7 +42,11 @@ def unlocked_log(path: Path) -> Iterator[tuple[LogTransaction, Header]]:
             header = read_header(environment, "log")
             if header is None:
                 raise NotAStore(f"the log in {path} is empty")
-            records = RecordFormat(header.format, f"the log in {path}")
+            archives = Archives(
+                path / ARCHIVES_FOLDER if archives_path is None else archives_path,
+                lambda number: known_archive(transaction, databases, records, number),
+            )
+            records = RecordFormat(header.format, f"the log in {path}", archives)
             databases = existing_databases(environment, records)
             with environment.begin() as transaction:
                 yield LogTransaction(transaction, databases, records), header
@@ -57,8 +64,4 @@ def history_of(log: LogTransaction, header: Header) -> History:
 
 
 def _digest(log: LogTransaction, position: int) -> bytes:
-    first = first_bytes(log.transaction, log.databases, log.records, position)
-    if first is not None:
-        return digest_of(first)
-    stored = log.transaction.get(U64.pack(position), db=log.databases["events"])
-    return b"" if stored is None else digest_of(log.records.event(position, stored))
+    return stored_event_digest(log.transaction, log.databases, log.records, position)

@@ -16,6 +16,7 @@ from typing import Self
 
 import lmdb
 
+from storage.archive.archives import ARCHIVES_FOLDER
 from storage.codec.codec import Codec
 from storage.errors import CommitFailed, StorageError, StoreClosed
 from storage.files.arguments import checked_map_size, resolved_path
@@ -54,9 +55,12 @@ class WritableLog(LogReader):
         siblings: Collection[str] = (),
         inline: Sequence[ModelSchema] | None = None,
         check: Callable[[LogReader], None] | None = None,
+        archives_path: Path | None = None,
     ) -> None:
         """Called by `open`, which says what the arguments mean."""
-        super().__init__(codec, header, ReadGate(f"the log in {path}"), inline, f"the log in {path}")
+        what = f"the log in {path}"
+        archives = path / ARCHIVES_FOLDER if archives_path is None else archives_path
+        super().__init__(codec, header, ReadGate(what), inline, what, archives)
         self.path = path
         self._lock = lock
         self._map_size = map_size
@@ -70,6 +74,10 @@ class WritableLog(LogReader):
         self._writing = threading.RLock()
         self._check = check
         self._attach(environment)
+        self._finish_opening()
+
+    def _finish_opening(self) -> None:
+        """Do what is left to do once it is open."""
 
     def _attach(self, environment: lmdb.Environment) -> None:
         super()._attach(environment)
@@ -89,6 +97,7 @@ class WritableLog(LogReader):
         verify_bytes: int = DEFAULT_VERIFY_BYTES,
         progress: Progress | None = None,
         check: Callable[[LogReader], None] | None = None,
+        archives_path: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Open the log in the directory `path`; create it if it is missing and `create` is true.
 
@@ -99,7 +108,8 @@ class WritableLog(LogReader):
         tables of other models are dropped, unless it is None. After an unclean end that makes the file
         doubtful, it is checked before it is mapped: all of it up to `verify_bytes`, the top of a larger file,
         nothing for 0. `check` is called once with the log, before anything in it is changed, tables of inline
-        models included; what it raises is raised.
+        models included; what it raises is raised. `archives_path` is the folder of the files of archives,
+        `archives` in `path` unless it is given.
 
         A log of an older format is first copied to this one, which needs as much free disk as it takes;
         `progress` is then called with the number of records that are copied, and of all.
@@ -108,6 +118,7 @@ class WritableLog(LogReader):
         Raises StoreFull if the disk has no space; once it has, the next open works.
         """
         path = resolved_path(path)
+        archives = None if archives_path is None else resolved_path(archives_path)
         held: ResourceSlot[tuple[StoreLock, lmdb.Environment, Header]] = ResourceSlot(_release)
         try:
             held.resource = opened = open_store(
@@ -131,6 +142,7 @@ class WritableLog(LogReader):
                 siblings=siblings,
                 inline=inline,
                 check=check,
+                archives_path=archives,
             )
         except BaseException as error:
             held.release()

@@ -213,15 +213,15 @@ def test_a_file_that_is_no_database_is_refused_and_kept(store_path):
 def test_a_store_of_a_newer_format_is_refused_and_kept(store_path, monkeypatch):
     import storage.files.header
 
-    monkeypatch.setattr(storage.files.header, "FORMAT_VERSION", storage.files.header.FORMAT_VERSION + 1)
+    monkeypatch.setattr(storage.files.header, "ARCHIVES_FORMAT", storage.files.header.ARCHIVES_FORMAT + 1)
     newer = storage.files.header.Header
-    of_now, number = newer.new, storage.files.header.FORMAT_VERSION
+    of_now, number = newer.new, storage.files.header.ARCHIVES_FORMAT
     monkeypatch.setattr(newer, "new", lambda *given: of_now(*given)._replace(format=number))
     with open_at(store_path) as system:
         still_serves(system)
     monkeypatch.undo()
     before = tree(store_path)
-    newer_by_one = storage.files.header.FORMAT_VERSION + 1
+    newer_by_one = storage.files.header.ARCHIVES_FORMAT + 1
     with pytest.raises(NewerFormat, match=f"has format {newer_by_one}, this program reads up to"):
         open_at(store_path)
     assert {name: data for name, data in tree(store_path).items() if "LOCK" not in name} == {

@@ -28,7 +28,7 @@ from storage.errors import (
 )
 from storage.files import environment as environment_module
 from storage.files.environment import StoreLock, check_directory, open_environment, translate
-from storage.files.header import FORMAT_VERSION, META_DB, Header, write_header
+from storage.files.header import ARCHIVES_FORMAT, META_DB, Header, write_header
 from storage.files.open_store import open_store
 from storage.log.event_log import EventLog
 from storage.log.take_over import take_over
@@ -234,10 +234,10 @@ def test_an_lmdb_environment_with_plain_keys_is_left_alone(store_path: Path) -> 
 
 
 def test_a_store_of_a_newer_format_is_left_alone(store_path: Path) -> None:
-    make_store(store_path, format=FORMAT_VERSION + 1)
+    make_store(store_path, format=ARCHIVES_FORMAT + 1)
     (store_path / "LOCK").write_text("process 1")
     before = contents(store_path)
-    with pytest.raises(NewerFormat, match=f"has format {FORMAT_VERSION + 1}, this program reads up to"):
+    with pytest.raises(NewerFormat, match=f"has format {ARCHIVES_FORMAT + 1}, this program reads up to"):
         EventLog.open(store_path, Codec())
     assert contents(store_path) == before
     StoreLock(store_path).release()

@@ -1,0 +1,92 @@
+"""Which archives a log has, and what is in them. Any thread; each call in short read transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from storage.archive.archive_file import ArchiveFile
+from storage.errors import ArchiveUnavailable, EventsRemoved, StorageError
+from storage.log.archive_records import ArchiveRecord, archive_records, stored_archives
+from storage.log.checksums import opened_event
+from storage.log.event_reads import EventReads, StoredRecord
+from storage.log.open_log import READ_BYTES
+from storage.log.records import U64
+
+__all__ = ["ArchiveReads"]
+
+LOOKED_UP = 1_000
+"""Events that are looked up in one transaction."""
+
+
+class ArchiveReads(EventReads):
+    """The archives of an open log."""
+
+    def archives(self) -> list[ArchiveRecord]:
+        """Return all archives that the log knows of, removed ones too, by number. Raises DamagedStore."""
+        with self._reading() as transaction:
+            log = transaction, self._databases, self._records
+            return archive_records(*log, self._archives, stored_archives(*log))
+
+    def unavailable_archives(self) -> list[str]:
+        """Return a sentence for each archive whose file is missing, or can't be opened; reads no events."""
+        with self._reading() as transaction:
+            found = stored_archives(transaction, self._databases, self._records)
+        problems = []
+        for archive in found:
+            try:
+                if not archive.removal:
+                    self._archives.forget(archive.number)
+                    with self._reading():
+                        self._archives.file(archive.number)
+            except StorageError as error:
+                problems.append(str(error))
+        return problems
+
+    def in_log(self, positions: Iterable[int]) -> list[tuple[int, int]]:
+        """Return those of these positions whose events are in the log itself, with the bytes of each.
+
+        The others are in archives. Raises DamagedStore.
+        """
+        found: list[tuple[int, int]] = []
+        following = iter(positions)
+        while part := list(islice(following, LOOKED_UP)):
+            with self._reading() as transaction:
+                for position in part:
+                    stored = transaction.get(U64.pack(position), db=self._databases["events"])
+                    if stored is None or position > self._head:
+                        continue
+                    opened = opened_event(position, stored) if self._records.checked else (stored, None)
+                    if opened is not None:
+                        found.append((position, len(opened[0])))
+                    else:
+                        self._records.stub(position, stored)  # raises for a damaged one
+        return found
+
+    def archived_records(self, number: int, after: int = 0, limit: int = 1000) -> list[StoredRecord]:
+        """Return events of an archive after a position, in order, not decoded; fewer if they are large.
+
+        An empty list is the end. `number` may be that of an archive that was begun. Raises
+        ArchiveUnavailable; EventsRemoved for one that was removed.
+        """
+        found: list[StoredRecord] = []
+        size = 0
+        for position, event in islice(self.archive_file(number).events(after), limit):
+            found.append((position, event))
+            size += len(event)
+            if size > READ_BYTES:
+                break
+        return found
+
+    def archive_file(self, number: int) -> ArchiveFile:
+        """Return the file of an archive, or of one that was begun. Raises as `archived_records` does."""
+        with self._reading():
+            if self._known_archive(number) is None:
+                begun = ArchiveFile.open(self._archives.path(number))
+                if begun.header.history_id == self.first_history_id:
+                    return begun
+                raise ArchiveUnavailable(f"{begun.path} is an archive of another log; move it away", number)
+            found = self._archives.file(number)
+        if found is None:
+            raise EventsRemoved(f"archive {number} of {self._records.what} was removed", archive=number)
+        return found

@@ -1,0 +1,321 @@
+"""Moving events of a log that is open for writing to an archive, and removing archives.
+
+An archive is made in two steps. Any thread writes its file, which changes nothing in the log. Then the writer
+records it, and replaces each event by a stub, in as many transactions as it likes: until then an event is in
+both. Whatever ends in between, every event can be read.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+
+from storage.archive.archive_file import ArchiveFile
+from storage.archive.archive_format import ENDING, ArchiveHeader
+from storage.archive.archive_writer import ArchiveWriter
+from storage.errors import ArchiveRefused, ArchiveUnavailable, CorrectionRefused, StorageError
+from storage.files.environment import make_directory
+from storage.files.erasing import erase_file
+from storage.files.error_translation import from_system
+from storage.files.header import ARCHIVES_FORMAT, META_DB, write_header
+from storage.files.opening_resources import sync_directory
+from storage.files.published_file import PARTIAL, PublishedFile
+from storage.log.archive_records import (
+    ArchiveRecord,
+    StoredArchive,
+    archive_fields,
+    archive_of_operation,
+    archive_records,
+    begun_archive,
+    last_archive,
+    put_archive,
+    removal_fields,
+    stored_archive,
+    stored_archives,
+)
+from storage.log.archiving import corrected_since, erase_corrected, has_position, move_events, whole_events
+from storage.log.chain import put_correction_link
+from storage.log.corrections import last_number, write_operation
+from storage.log.unindexed_tail import write_tail
+from storage.log.writable_log import WritableLog
+
+__all__ = ["ArchivingLog"]
+
+logger = logging.getLogger("onewriter.log")
+
+READ_TOGETHER = 1_000
+"""Events that are read in one transaction."""
+
+Progress = Callable[[int, int], None]
+
+
+class ArchivingLog(WritableLog):
+    """The archives of a log that is open for writing; `EventLog` is one."""
+
+    def _finish_opening(self) -> None:
+        self._beginning = threading.Lock()
+        try:
+            self._remove_leftover_archives()
+        except StorageError as error:
+            logger.warning("%s", error)
+
+    def begin_archive(
+        self,
+        positions: Sequence[int],
+        *,
+        who: str,
+        why: str,
+        time_us: int,
+        progress: Progress | None = None,
+    ) -> ArchiveRecord:
+        """Write the file of a new archive of the events at these positions, in order; the log stays as it is.
+
+        `move_to_archive` moves them then. A file that was begun before and is not in use is replaced.
+        `progress` is called with the number of events that are written, and of all. Any thread.
+
+        Raises ArchiveRefused for positions that are not in order, not in the log, or archived already, and if
+        another archive is being begun; StoreFull, StorageError, DamagedStore.
+        """
+        if not positions:
+            raise ArchiveRefused("there are no events to archive; name some")
+        if not self._beginning.acquire(blocking=False):
+            raise ArchiveRefused(f"another archive of the log in {self.path} is being begun; wait for it")
+        try:
+            with self._reading() as transaction:
+                number = last_archive(transaction, self._databases) + 1
+                corrections = last_number(transaction, self._databases)
+            header = ArchiveHeader(self.first_history_id, number, who, why, time_us, corrections)
+            path = self._archives.path(number)
+            self._require_own(path)
+            made = self._write_archive(path, header, positions, progress)
+        finally:
+            self._beginning.release()
+        return begun_archive(path, made)
+
+    def _write_archive(
+        self, path: Path, header: ArchiveHeader, positions: Sequence[int], progress: Progress | None
+    ) -> ArchiveFile:
+        make_directory(path.parent)
+        try:
+            path.with_name(path.name + PARTIAL).unlink(missing_ok=True)
+        except OSError as error:
+            raise from_system(error, f"{path} can't be written", path) from error
+        file = PublishedFile(path)
+        try:
+            writer = ArchiveWriter(file.write, header)
+            for position, event in self._events_at(positions, progress):
+                writer.add(position, event)
+            writer.end()
+            file.publish()
+            made = ArchiveFile.open(path)
+            made.check()
+        except BaseException:
+            file.discard()
+            raise
+        return made
+
+    def cancel_archive(self, number: int) -> None:
+        """Remove the file of an archive that was begun and of which the log does not know. Any thread.
+
+        Raises ArchiveRefused for another one, StorageError.
+        """
+        with self._beginning, self._writing:
+            with self._reading():
+                known = self._known_archive(number)
+            if known is not None:
+                raise ArchiveRefused(
+                    f"archive {number} of the log in {self.path} is in use: remove it instead"
+                )
+            path = self._archives.path(number)
+            if path.exists():
+                self._require_own(path)
+                erase_file(path)
+
+    def move_to_archive(self, number: int, limit: int) -> int:
+        """Move the next `limit` events to the archive of a number; returns how many are left to move.
+
+        The first call records that, with who did it and why. A call repeats what an earlier one may have left
+        undone. The log's file gets a format that earlier versions of this program refuse. The writer's
+        thread.
+
+        Raises, with nothing written: ArchiveRefused for an archive that was not begun or was removed, and if
+        an event was corrected since it was begun; ArchiveUnavailable, DamagedStore, StoreFull. Raises
+        CommitFailed as `append` does.
+        """
+        with self._writing:
+            self._require_writable()
+            tail, chain_end = self._tail, self._chain_end
+            with self._changing("moving events to an archive of the log in") as transaction:
+                log = transaction, self._databases, self._records
+                archive = stored_archive(*log, number)
+                if archive is None:
+                    file = self._begun_file(transaction, number)
+                    if file.end.last > tail.indexed:
+                        tail = write_tail(transaction, self._databases, tail)
+                    archive, chain_end = self._record_archive(transaction, file)
+                elif archive.removal:
+                    raise ArchiveRefused(f"archive {number} of the log in {self.path} was removed")
+                else:
+                    known = self._archives.file(number)
+                    assert known is not None
+                    file = known
+                archive = move_events(*log, file, archive, limit)
+                put_archive(transaction, self._databases, archive)
+            self._tail, self._chain_end = tail, chain_end
+            self._header = self._header._replace(format=ARCHIVES_FORMAT)
+        return archive.events - archive.moved_events
+
+    def remove_archive(self, number: int, *, who: str, why: str, time_us: int) -> ArchiveRecord:
+        """Remove an archive: its events are gone for good. Its file is overwritten and deleted.
+
+        From then on its events are read as dropped ones. Positions, streams, tags and command ids stay as
+        they are; backups that were made before have the events. If the file can't be deleted, the next
+        opening tries it again. The writer's thread.
+
+        Raises, with nothing written: ArchiveRefused for an archive that does not exist, was removed, or has
+        events that are not moved yet; DamagedStore, StoreFull. Raises CommitFailed as `append` does, and
+        StorageError if the file can't be deleted.
+        """
+        with self._writing:
+            self._require_writable()
+            with self._changing("removing an archive of the log in") as transaction:
+                log = transaction, self._databases, self._records
+                archive = stored_archive(*log, number)
+                if archive is None or archive.state != "archived":
+                    raise self._not_removable(number, archive)
+                operation = last_number(transaction, self._databases) + 1
+                fields = removal_fields(who, why, time_us, self._head, number)
+                _, chain_end = self._write_operation(transaction, operation, fields)
+                erase_corrected(*log, archive)
+                archive = archive._replace(removal=operation)
+                put_archive(transaction, self._databases, archive)
+                [record] = archive_records(*log, self._archives, [archive])
+            self._chain_end = chain_end
+            self._archives.forget(number)
+            self._erase(self._archives.path(number))
+        return record
+
+    def _require_not_moving(self, positions: Collection[int]) -> None:
+        """Raise CorrectionRefused if an archive has one of these events that is still in the log, too."""
+        with self._reading() as transaction:
+            archives = stored_archives(transaction, self._databases, self._records)
+            for archive in archives:
+                file = self._archives.file(archive.number) if archive.state == "moving" else None
+                if file is None:
+                    continue
+                for position in positions:
+                    if has_position(file, position):
+                        raise CorrectionRefused(
+                            f"the event at position {position} of the log in {self.path} is in archive "
+                            f"{archive.number}, which is never changed: leave it out of the correction"
+                        )
+
+    # -- inside ----------------------------------------------------------------------------------------------
+    def _events_at(self, positions: Sequence[int], progress: Progress | None) -> Iterator[tuple[int, bytes]]:
+        following, before, done = iter(positions), 0, 0
+        while part := list(islice(following, READ_TOGETHER)):
+            for position in part:
+                if not before < position <= self._head:
+                    raise ArchiveRefused(
+                        f"position {position} comes after position {before} where events of the log in "
+                        f"{self.path} are to be archived, which ends at {self._head}; give them in order"
+                    )
+                before = position
+            with self._reading() as transaction:
+                found = whole_events(transaction, self._databases, self._records, part)
+            yield from found
+            done += len(part)
+            if progress is not None:
+                progress(done, len(positions))
+
+    def _require_own(self, path: Path) -> None:
+        """Raise ArchiveRefused for a file that this log has not begun."""
+        if not path.exists():
+            return
+        try:
+            if ArchiveFile.open(path).header.history_id == self.first_history_id:
+                return
+            what = "is an archive of another log"
+        except ArchiveUnavailable as error:
+            what = f"is there already ({error})"
+        raise ArchiveRefused(f"{path} {what}; move it away")
+
+    def _begun_file(self, transaction: lmdb.Transaction[bytes], number: int) -> ArchiveFile:
+        path = self._archives.path(number)
+        if number != last_archive(transaction, self._databases) + 1 or not path.exists():
+            raise ArchiveRefused(f"archive {number} of the log in {self.path} was not begun; begin one")
+        self._require_own(path)
+        file = ArchiveFile.open(path)
+        if file.header.number != number or file.end.last > self._head:
+            raise ArchiveRefused(f"{path} is another archive than number {number}; begin one")
+        position = corrected_since(transaction, self._databases, self._records, file)
+        if position is not None:
+            raise ArchiveRefused(
+                f"the event at position {position} was corrected after {path} was written; begin the archive "
+                "again"
+            )
+        return file
+
+    def _record_archive(
+        self, transaction: lmdb.Transaction[bytes], file: ArchiveFile
+    ) -> tuple[StoredArchive, tuple[int, bytes]]:
+        header = file.header
+        operation = last_number(transaction, self._databases) + 1
+        fields = archive_fields(header.who, header.why, header.time_us, self._head, header.number, file)
+        record, chain_end = self._write_operation(transaction, operation, fields)
+        write_header(
+            transaction,
+            self._databases[META_DB.decode()],
+            self._header._replace(format=ARCHIVES_FORMAT),
+        )
+        archive = archive_of_operation(record, operation)
+        assert archive is not None
+        return archive, chain_end
+
+    def _write_operation(
+        self, transaction: lmdb.Transaction[bytes], operation: int, fields: Sequence[object]
+    ) -> tuple[bytes, tuple[int, bytes]]:
+        """Record an operation, and link it to the chain; returns its record, and where the chain ends."""
+        record = write_operation(transaction, self._databases, operation, fields)
+        before = self._chain_end[1]
+        digest = put_correction_link(transaction, self._databases, before, self._head, operation, record)
+        return record, (self._head, digest)
+
+    def _not_removable(self, number: int, archive: StoredArchive | None) -> ArchiveRefused:
+        why = {
+            None: "does not exist",
+            "removed": "was removed already",
+            "moving": "has events that are not moved yet; finish that first",
+        }
+        state = None if archive is None else archive.state
+        return ArchiveRefused(f"archive {number} of the log in {self.path} {why[state]}")
+
+    def _remove_leftover_archives(self) -> None:
+        """Remove files that a call which did not end has left. Raises StorageError."""
+        folder = self._archives.folder
+        with suppress(FileNotFoundError):
+            for name in os.listdir(folder):
+                if name.endswith(ENDING + PARTIAL):
+                    erase_file(folder / name)
+        if folder.is_dir() and self._header.format >= ARCHIVES_FORMAT:
+            with self._reading() as transaction:
+                found = stored_archives(transaction, self._databases, self._records)
+            for archive in found:
+                path = self._archives.path(archive.number)
+                if archive.removal and path.exists():
+                    self._erase(path)
+
+    def _erase(self, path: Path) -> None:
+        erase_file(path)
+        with suppress(FileNotFoundError):
+            try:
+                sync_directory(path.parent)
+            except OSError as error:
+                raise from_system(error, f"{path.parent} can't be written", path) from error

@@ -19,14 +19,7 @@ from storage.files.opening_resources import OpeningResources
 from storage.files.page_check import find_first_problem
 from storage.files.stop_mark import current_boot_id
 from storage.log.history import History
-from storage.replica.builds import plan_layout
-from storage.replica.catalog import (
-    AGAIN,
-    database_names,
-    open_replica_environment,
-    prepare_builds,
-    reason_to_reset,
-)
+from storage.replica.catalog import AGAIN
 from storage.replica.files import (
     SIBLINGS,
     ReplicaState,
@@ -35,7 +28,13 @@ from storage.replica.files import (
     reason_to_distrust,
     write_state,
 )
-from storage.replica.open_builds import OpenBuilds, spare_databases
+from storage.replica.open_builds import OpenBuilds
+from storage.replica.preparation import (
+    inspect_replica,
+    needed_databases,
+    open_replica_environment,
+    prepare_builds,
+)
 from storage.tables.schema import ModelSchema
 
 
@@ -65,7 +64,7 @@ def open_replica(
     path = resolved_path(path)
     checked_map_size(map_size)
     boot_id = current_boot_id() if boot_id is None else boot_id
-    plan_layout((), {}, models, frozenset())  # raises InvalidSchema before anything is touched
+    databases = new = needed_databases(models, history)  # raises InvalidSchema before anything is touched
     state = read_state(path)
     reason = None
     try:
@@ -86,22 +85,25 @@ def open_replica(
         try:
             # An unmarked directory is read in any case: nothing but a replica may be deleted.
             if reason is None or state is None:
-                reason = reason_to_reset(path, map_size, history, resources) or reason
+                found_out = inspect_replica(path, history, models, resources)
+                reason = found_out.reason or reason
+                databases = found_out.databases
         except DamagedStore as error:
             if state is None:
                 raise _doubtful(path, error) from error
             reason = str(error)
     if reason is not None:
         delete_database(path)
+        databases = new
     write_state(path, ReplicaState("running", boot_id))
     try:
         with damaged_records(str(path), AGAIN):
-            environment, builds = _open_builds(path, map_size, history, models, codec, resources)
+            environment, builds = _open_builds(path, map_size, databases, history, models, codec, resources)
     except (DamagedStore, sqlite3.Error) as error:
         # Also for a frozen build of another engine: its code is gone, so only a reset helps.
         reason = str(error)
         delete_database(path)
-        environment, builds = _open_builds(path, map_size, history, models, codec, resources)
+        environment, builds = _open_builds(path, map_size, new, history, models, codec, resources)
     held.opened()
     return OpenedReplica(path, environment, held, builds, reason or builds.reset_reason)
 
@@ -117,19 +119,17 @@ def _doubtful(path: Path, error: Exception) -> DamagedStore:
 def _open_builds(
     path: Path,
     map_size: int | None,
+    databases: int,
     history: History,
     models: Sequence[ModelSchema],
     codec: Codec,
     resources: OpeningResources,
 ) -> tuple[lmdb.Environment, OpenBuilds]:
-    """The environment with the builds that these models need."""
-    layout = prepare_builds(path, map_size, history, models, resources)
-    databases = sum(len(database_names(build)) for build in layout.builds.values())
+    """The environment, with space for so many databases, and with the builds that these models need."""
     opened, held = resources.slot(lmdb.Environment.close), resources.slot(OpenBuilds.close)
     try:
-        opened.resource = environment = open_replica_environment(
-            path, map_size, databases + spare_databases(layout) + 1
-        )
+        opened.resource = environment = open_replica_environment(path, map_size, databases)
+        layout = prepare_builds(path, environment, history, models)
         held.resource = builds = OpenBuilds(path, environment, layout, codec, history)
         return environment, builds
     except BaseException:

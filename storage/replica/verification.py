@@ -22,14 +22,13 @@ from storage.files.header import META_DB, read_header
 from storage.log.history import History, unpack_checkpoint, unpack_content
 from storage.replica.build_changes import code_of, content_of
 from storage.replica.builds import Build, checkpoint_key
-from storage.replica.catalog import AGAIN, find_active, open_table
+from storage.replica.catalog import ACTIVE, AGAIN, find_active, open_table
 from storage.replica.engine_builds import database_file
 from storage.tables.access import TableHandle, below, each_row
 
 __all__ = ["ModelCheck", "compare_replicas", "verify_replica"]
 
 MOST_DATABASES = 8_192
-_ACTIVE = b"active/"
 
 
 class ModelCheck(NamedTuple):
@@ -88,7 +87,7 @@ def _opened(path: Path) -> Iterator[_Replica]:
                 raise StorageError(f"the replica {path} is empty; {AGAIN}")
             with environment.begin() as transaction:
                 meta = environment.open_db(META_DB, txn=transaction, create=False)
-                models = [key[len(_ACTIVE) :].decode() for key, _ in below(transaction, meta, _ACTIVE)]
+                models = [key[len(ACTIVE) :].decode() for key, _ in below(transaction, meta, ACTIVE)]
                 active = find_active(transaction, meta, models)
                 yield _Replica(path, environment, transaction, meta, header.history_id, active)
     except lmdb.Error as error:

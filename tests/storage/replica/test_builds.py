@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import msgpack
 import pytest
 from hypothesis import given
@@ -19,9 +20,11 @@ from hypothesis import strategies as st
 
 from storage.codec.codec import Codec
 from storage.errors import InvalidSchema, StorageError, StoreFull
+from storage.files.header import META_DB
 from storage.replica.builds import Build, pack_build, plan_layout, unpack_build
-from storage.replica.catalog import META_DB, database_names, open_replica_environment
+from storage.replica.catalog import database_names
 from storage.replica.open_builds import OpenBuilds
+from storage.replica.preparation import open_replica_environment
 from storage.replica.replica_store import ReplicaStore, Snapshot, WriteTransaction
 from storage.tables.index import each, words
 from storage.tables.schema import ModelSchema, TableSchema
@@ -513,9 +516,33 @@ def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step:
             assert row_of(snapshot)["number"] == (3 if switched else 5)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("models", [(OLD,), (OLD, NEW, OTHER), (NEW,), (OTHER,)])
+def test_an_opening_has_one_environment_that_can_write_and_room_for_all_that_it_drops(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, models: tuple[ModelSchema, ...]
+) -> None:
+    """Each that can write takes 2 MiB, which malloc keeps once it is freed."""
+    switching(store_path).close()
+    writable = []
+    open_lmdb = lmdb.open
+
+    def spy(*arguments: Any, **options: Any) -> lmdb.Environment:
+        writable.append(not options.get("readonly", False))
+        return open_lmdb(*arguments, **options)
+
+    monkeypatch.setattr(lmdb, "open", spy)
+    opened(store_path.parent / "new", *models).close()
+    assert writable == [True]
+    with opened(store_path, *models) as store:
+        assert store.reset_reason is None
+        assert {build.model for build in store.builds()} == {model.name for model in models}
+        for model in {model.name for model in models}:
+            store.start_build(model)
+    assert sorted(writable) == [False, True, True]
+
+
 def test_tables_as_replicas_had_them_before_there_were_builds_are_dropped(store_path: Path) -> None:
     opened(store_path, OLD, log_head=0).close()
-    environment = open_replica_environment(store_path, MAP)
+    environment = open_replica_environment(store_path, MAP, 64)
     with environment.begin(write=True) as txn:
         meta = environment.open_db(META_DB, txn=txn)
         for name in ("model@1/items", "model@1/items/number"):

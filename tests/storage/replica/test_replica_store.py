@@ -25,8 +25,8 @@ from storage.errors import (
     StoreFull,
     StoreLocked,
 )
-from storage.files.header import Header, write_header
-from storage.replica.catalog import META_DB, open_replica_environment
+from storage.files.header import META_DB, Header, write_header
+from storage.replica.preparation import open_replica_environment
 from storage.replica.replica_store import ReplicaStore
 from storage.tables.schema import ModelSchema, TableSchema
 
@@ -390,7 +390,7 @@ def test_a_file_is_refused(store_path: Path) -> None:
 
 
 def test_an_environment_of_another_kind_is_refused_and_kept(store_path: Path) -> None:
-    environment = open_replica_environment(store_path, MAP)
+    environment = open_replica_environment(store_path, MAP, 64)
     with environment.begin(write=True) as txn:
         write_header(txn, environment.open_db(META_DB, txn=txn), Header.new("log"))
     environment.close()
@@ -412,7 +412,7 @@ def test_a_damaged_environment_that_is_not_marked_as_a_replica_is_kept(store_pat
 
 def test_a_newer_replica_is_refused_and_kept(store_path: Path) -> None:
     filled(store_path).close()
-    environment = open_replica_environment(store_path, MAP)
+    environment = open_replica_environment(store_path, MAP, 64)
     with environment.begin(write=True) as txn:
         header = Header("replica", "h1", Header.new("replica").created, format=99)
         write_header(txn, environment.open_db(META_DB, txn=txn), header)

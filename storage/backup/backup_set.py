@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.archive.archive_format import ENDING
 from storage.backup.segment_reader import Segment, open_segment, readable_segment
 from storage.errors import InvalidBackup, StorageError
 from storage.files.arguments import resolved_path
@@ -21,14 +22,20 @@ from storage.files.opening_resources import sync_directory
 from storage.files.published_file import PARTIAL
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
-__all__ = ["BackupSet", "is_backup", "is_backup_name", "is_full"]
+__all__ = ["BackupSet", "is_backup", "ends_of_runs", "is_backup_name", "is_copy_name", "is_full"]
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
+_COPY = re.compile(rf"[0-9]{{8}}-[0-9a-f]{{16}}{re.escape(ENDING)}")
 
 
 def is_backup_name(name: str) -> bool:
     """Whether a complete file of a backup may have this name."""
     return _NAME.fullmatch(name) is not None
+
+
+def is_copy_name(name: str) -> bool:
+    """Whether a complete copy of the file of an archive may have this name in a set."""
+    return _COPY.fullmatch(name) is not None
 
 
 def is_full(name: str) -> bool:
@@ -83,6 +90,14 @@ class BackupSet:
         fulls = [file for file in self.files() if is_full(file.name)]
         return readable_segment(fulls[-1]) if fulls else None
 
+    def copies(self) -> list[str]:
+        """The names of the copies of archives. Raises StorageError."""
+        return sorted(filter(is_copy_name, self._names()))
+
+    def runs_ends(self) -> list[Segment | None]:
+        """The last file of each full backup and what follows it; None for one that can't be read."""
+        return [readable_segment(self.path / name) for name in ends_of_runs([f.name for f in self.files()])]
+
     def next_path(self, *, full: bool) -> Path:
         """Where the next file goes."""
         files = self.files()
@@ -122,7 +137,9 @@ class BackupSet:
         except OSError as error:
             raise from_system(error, f"{self.path} cannot be a folder of backups", self.path) from error
         foreign = sorted(
-            name for name in names - {LOCK_FILE} if not _NAME.fullmatch(name.removesuffix(PARTIAL))
+            name
+            for name in names - {LOCK_FILE}
+            if not (is_backup_name(whole := name.removesuffix(PARTIAL)) or is_copy_name(whole))
         )
         if foreign:
             more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
@@ -130,6 +147,11 @@ class BackupSet:
                 f"{self.path} is no folder of backups: it holds {foreign[0]!r}{more}; choose an empty one, "
                 "or one that does not exist yet"
             )
+
+
+def ends_of_runs(names: Sequence[str]) -> list[str]:
+    """The name of the last file of each full backup and the increments after it, of names in order."""
+    return [name for at, name in enumerate(names, 1) if at == len(names) or is_full(names[at])]
 
 
 def checked_keep(keep: object) -> int | None:

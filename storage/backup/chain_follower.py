@@ -12,21 +12,28 @@ from zlib import crc32
 
 import msgpack
 
+from storage.archive.archives import Archives
 from storage.backup.segment_format import LinkRecord, Point
 from storage.errors import DamagedStore
+from storage.files.header import ARCHIVES_FORMAT
+from storage.log.archived_event import removed_archive
 from storage.log.checksums import (
+    COMMIT_ENDS,
     CRC_BYTES,
     DIGEST_BYTES,
     EVENT,
     LAST_EVENT,
+    LAST_STUB,
+    STUB,
     command_link,
     correction_link,
     opened_record,
 )
 from storage.log.corrections import CORRECTIONS, operation_key
+from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 
-__all__ = ["ChainFollower", "correction_time", "link_fields"]
+__all__ = ["ChainFollower", "corrected_count", "correction_time", "link_fields", "opened_operation"]
 
 _EMPTY = sha256()
 _LAST_BYTES = DIGEST_BYTES + CRC_BYTES
@@ -44,17 +51,32 @@ def link_fields(link: LinkRecord) -> tuple[bytes, list[bytes], int]:
 
 def correction_time(operation: bytes, number: int) -> int:
     """When a correction was made, in microseconds since 1970, by its record. Raises DamagedStore."""
+    return int(msgpack.unpackb(opened_operation(operation, number))[2])
+
+
+def corrected_count(operation: bytes, number: int) -> int:
+    """How many events a correction changed, by its record. Raises DamagedStore."""
+    return int(msgpack.unpackb(opened_operation(operation, number))[4])
+
+
+def opened_operation(operation: bytes, number: int) -> bytes:
+    """The own bytes of the record of a correction. Raises DamagedStore."""
     record = opened_record(CORRECTIONS, operation_key(number), operation)
     if record is None:
         raise DamagedStore(f"the record of correction {number} is damaged: its checksum is wrong")
-    return int(msgpack.unpackb(record)[2])
+    return record
 
 
 class ChainFollower:
-    """At `point`, where the last commit ended that it has followed. Errors call the source `what`."""
+    """At `point`, where the last commit ended that it has followed. Errors call the source `what`.
 
-    def __init__(self, point: Point, what: str) -> None:
+    `archives` have the events that are archived; of those that were removed it takes the digest behind them
+    as it is.
+    """
+
+    def __init__(self, point: Point, what: str, archives: Archives | None = None) -> None:
         self.point = point
+        self.archives = archives
         self._what = what
         self._links: deque[LinkRecord] = deque()
 
@@ -80,12 +102,16 @@ class ChainFollower:
         checks = list(map(crc32, values, range(first, first + len(values))))
         ends = checks.count(LAST_EVENT)
         if checks.count(EVENT) + ends != len(checks):
-            wrong = next(index for index, check in enumerate(checks) if check not in (EVENT, LAST_EVENT))
-            raise self._damaged(first + wrong)
-        if not checks or checks[-1] != LAST_EVENT:
+            for index, check in enumerate(checks):
+                if check not in (EVENT, LAST_EVENT, STUB, LAST_STUB):
+                    raise self._damaged(first + index)
+        if not checks or checks[-1] not in COMMIT_ENDS:
             raise DamagedStore(
                 f"{self._what} has the beginning of a commit at position {first + len(values) - 1} alone"
             )
+        if STUB in checks or LAST_STUB in checks:
+            self._commits_with_stubs(first, values, checks)
+            return
         if ends == len(checks) and not self._links:
             self._commits_of_one(first, values)
             return
@@ -122,6 +148,25 @@ class ChainFollower:
         self.point = Point(position, digest, self.point.link, self.point.corrections)
         if self._links:
             self._meet(position)
+
+    def _commits_with_stubs(self, first: int, values: Sequence[bytes], checks: list[int]) -> None:
+        """Follow commits of events of which some are archived. Raises DamagedStore, ArchiveUnavailable."""
+        records = RecordFormat(ARCHIVES_FORMAT, self._what, self.archives)
+        link, known = sha256(self.point.digest + b"events"), True
+        for position, value, check in zip(range(first, first + len(values)), values, checks, strict=True):
+            event = records.event(position, value)
+            known &= check not in (STUB, LAST_STUB) or removed_archive(event) is None
+            link.update(event)
+            if check not in COMMIT_ENDS:
+                continue
+            link.update(position.to_bytes(8))
+            digest = value[_DIGEST]
+            if known and link.digest() != digest:
+                raise self._broken(position)
+            self.point = Point(position, digest, self.point.link, self.point.corrections)
+            if self._links:
+                self._meet(position)
+            link, known = sha256(self.point.digest + b"events"), True
 
     def end(self) -> Point:
         """The point that is reached. Raises DamagedStore if a link was left over."""

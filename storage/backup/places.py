@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from storage.backup.backup_set import is_backup_name
+from storage.backup.backup_set import ends_of_runs, is_backup_name
+from storage.backup.segment_reader import readable_segment
 from storage.errors import InvalidBackup
 
 __all__ = ["BackupPlace", "fetched", "is_remote", "remote_place"]
@@ -28,6 +29,9 @@ class BackupPlace(Protocol):
 
     def names(self) -> list[str]:
         """The names of all files, the oldest first."""
+
+    def copies(self) -> list[str]:
+        """The names of the copies of archives."""
 
     def fetch(self, name: str, target: Path) -> None:
         """Write a file of the set to `target`."""
@@ -85,4 +89,12 @@ def fetched(
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda name: place.fetch(name, Path(folder, name)), names))
+            needed = _needed_copies(Path(folder, name) for name in ends_of_runs(names))
+            list(pool.map(lambda name: place.fetch(name, Path(folder, name)), needed))
         yield Path(folder)
+
+
+def _needed_copies(ends: Iterable[Path]) -> list[str]:
+    """The names of the archives that the last files of full backups and their increments say they need."""
+    segments = filter(None, map(readable_segment, ends))
+    return sorted({one.name for found in segments for one in found.end.archives if not one.removed})

@@ -19,20 +19,33 @@ from zlib import crc32
 import lmdb
 import msgpack
 
+from storage.archive.archive_file import ArchiveFile
+from storage.archive.archive_format import archive_name
+from storage.archive.archives import ARCHIVES_FOLDER
+from storage.backup.archive_copies import archives_of_set, copy_archive
 from storage.backup.backup_set import segments_of
 from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
 from storage.backup.restored_log import RestoredLog
-from storage.backup.segment_format import CORRECTED, EVENTS, LINKS, LinkRecord, Point, unpack_events
+from storage.backup.segment_format import (
+    CORRECTED,
+    EVENTS,
+    LINKS,
+    ArchiveCopy,
+    LinkRecord,
+    Point,
+    unpack_events,
+)
 from storage.backup.segment_path import runs_of, segments_until, with_notes_of
 from storage.backup.segment_reader import ADVICE, Segment, read_notes, segment_blocks
 from storage.errors import DamagedStore, InvalidBackup
 from storage.files.environment import make_directory
 from storage.files.error_translation import translate
-from storage.files.header import Header
+from storage.files.header import ARCHIVES_FORMAT, Header
 from storage.files.store_lock import StoreLock
-from storage.log.checksums import LAST_EVENT, first_link, opened_event, opened_record
+from storage.log.checksums import COMMIT_ENDS, first_link, opened_record
 from storage.log.corrections import ChangedEvent
 from storage.log.forgotten_ids import FORGOTTEN_IDS
+from storage.log.record_format import RecordFormat
 from storage.log.records import EPOCH, envelope_of
 from storage.log.verification import verify_store
 from storage.transfer.new_store import NewStore
@@ -112,25 +125,23 @@ def restore_backup(
         raise ValueError(f"at= needs a time zone, such as UTC, got {at!r}")
     began = time.monotonic()
     segments = segments_of(Path(os.path.realpath(source)))
-    path = segments_until(segments, position, at)
     store = NewStore(target, ENDING)
     store.remove_leftover()
-    make_directory(store.folder)
-    try:
-        with StoreLock(store.folder) as lock:
-            lock.sign()
-            restoring = _Restoring(segments, path, store.folder, position, at, notes, progress)
-            restoring.run()
-            if verify:
-                _verify(store.folder, restoring.chain.point)
-            lock.opened()
-        store.publish()
-    except lmdb.Error as error:
-        store.discard()
-        raise translate(error, f"restoring {source} to {store.path}", store.path) from error
-    except BaseException:
-        store.discard()
-        raise
+
+    def restore(path: list[Segment]) -> _Restoring:
+        return _Restoring(segments, path, store.folder, position, at, notes, progress)
+
+    usable = segments
+    while True:
+        path = segments_until(usable, position, at)
+        try:
+            restoring = _made(store, restore(path), verify)
+            break
+        except _RemovedSince as error:
+            # An earlier full backup, and what continues it, may have the events, and reach the point as well.
+            usable = usable[: usable.index(path[0])]
+            if not usable or max(one.end.point.position for one in usable) < error.position:
+                raise
     point = restoring.restored
     return Restored(
         str(store.path),
@@ -143,6 +154,34 @@ def restore_backup(
         restoring.files,
         time.monotonic() - began,
     )
+
+
+class _RemovedSince(InvalidBackup):
+    """The events of an archive are needed that was removed later; the log was restored up to `position`."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+def _made(store: NewStore, restoring: _Restoring, verify: bool) -> _Restoring:
+    """Make the store, and publish it. It is discarded if that fails."""
+    make_directory(store.folder)
+    try:
+        with StoreLock(store.folder) as lock:
+            lock.sign()
+            restoring.run()
+            if verify:
+                _verify(store.folder, restoring.chain.point)
+            lock.opened()
+        store.publish()
+    except lmdb.Error as error:
+        store.discard()
+        raise translate(error, f"restoring a backup to {store.path}", store.path) from error
+    except BaseException:
+        store.discard()
+        raise
+    return restoring
 
 
 def _verify(folder: Path, point: Point) -> None:
@@ -190,6 +229,7 @@ class _Restoring:
                 self.files += 1
                 if not self._segment(log, segment):
                     break
+            self._archives(log, segment)
             log.index()
             if self._at is not None and not self.chain.point.position:
                 raise InvalidBackup(f"the backup has nothing up to that moment; {_range(self._path)}")
@@ -198,6 +238,7 @@ class _Restoring:
     # -- the log ---------------------------------------------------------------------------------------------
     def _segment(self, log: RestoredLog, segment: Segment) -> bool:
         """Take over a segment; False if the store ends within it."""
+        self.chain.archives = archives_of_set(segment.path.parent, segment)
         if segment.header.base != self.chain.point:
             raise InvalidBackup(f"{segment.path} does not begin where the file before it ends; {ADVICE}")
         take = {EVENTS: self._take_events, LINKS: self._take_links, CORRECTED: self._take_changes}
@@ -229,7 +270,7 @@ class _Restoring:
             return many
         wanted = 0
         for index in range(many):
-            if crc32(values[index], first + index) != LAST_EVENT:
+            if crc32(values[index], first + index) not in COMMIT_ENDS:
                 continue
             time_us = _time_of(first + index, values[index])
             if self._at is not None and time_us > self._at:
@@ -265,6 +306,40 @@ class _Restoring:
 
     def _is_later(self, time_us: int) -> bool:
         return self._at is not None and time_us > self._at
+
+    def _archives(self, log: RestoredLog, segment: Segment) -> None:
+        """Take over the archives of the log, as it was where the store ends in this segment.
+
+        Raises InvalidBackup if the files of some that were removed since are needed.
+        """
+        for one in segment.end.archives:
+            made = log.archives.get(one.number)
+            gone = one.removed and not (made is not None and made.removal)
+            if gone and log.has_stubs_of(one.number):
+                raise _RemovedSince(
+                    f"{segment.path} has no events of archive {one.number}: it was removed after the point "
+                    "to which is restored; restore to a later one, or use a backup that was made before",
+                    self.chain.point.position,
+                )
+            if gone and made is None:
+                continue
+            if made is None:
+                log.bring_back(one.number, self._copy_of(one, segment))
+                continue
+            file = None if made.removal else self._copy_of(one, segment)
+            log.archive(made, file)
+            if file is not None:
+                folder = self._folder / ARCHIVES_FOLDER
+                make_directory(folder)
+                copy_archive(file, folder / archive_name(one.number))
+        if log.archives:
+            self.header = self.header._replace(format=ARCHIVES_FORMAT)
+
+    def _copy_of(self, one: ArchiveCopy, segment: Segment) -> ArchiveFile:
+        file = ArchiveFile.open(segment.path.with_name(one.name))
+        if file.end.digest != one.digest:
+            raise InvalidBackup(f"{file.path} is another archive than that of {segment.path}; {ADVICE}")
+        return file
 
     # -- the notes -------------------------------------------------------------------------------------------
     def _notes(self, log: RestoredLog) -> Notes:
@@ -307,8 +382,10 @@ def _range(path: Sequence[Segment]) -> str:
 
 
 def _time_of(position: int, value: bytes) -> int:
-    opened = opened_event(position, value)
-    return 0 if opened is None else int(envelope_of(opened[0])[4])
+    try:
+        return int(envelope_of(RecordFormat(ARCHIVES_FORMAT, "the backup").outline(position, value))[4])
+    except DamagedStore:
+        return 0  # whoever follows the chain finds it
 
 
 def _opened(notes: Notes) -> Notes:

@@ -8,15 +8,24 @@ from pathlib import Path
 
 import lmdb
 
-from storage.backup.chain_follower import link_fields
+from storage.archive.archive_file import ArchiveFile
+from storage.backup.chain_follower import link_fields, opened_operation
 from storage.backup.segment_format import LinkRecord, Point
 from storage.backup.segment_source import is_on_chain
+from storage.errors import DamagedStore
 from storage.files.environment import DATA_FILE, open_environment
 from storage.files.header import FORMAT_VERSION, META_DB, Header, write_header
 from storage.files.opening_resources import Descriptor, sync_directory
+from storage.log.archive_records import (
+    StoredArchive,
+    archive_of_operation,
+    put_archive,
+    removal_of_operation,
+)
+from storage.log.archived_event import Stub
 from storage.log.chain import CHAIN
-from storage.log.checksums import sealed_records
-from storage.log.corrections import CORRECTIONS, ChangedEvent, put_changes, put_operation
+from storage.log.checksums import opened_event, opened_stub, resealed_event, sealed_records, sealed_stub
+from storage.log.corrections import CORRECTIONS, ChangedEvent, first_bytes, put_changes, put_operation
 from storage.log.log_databases import DATABASES
 from storage.log.open_log import LogTransaction
 from storage.log.record_format import RecordFormat
@@ -45,6 +54,8 @@ class RestoredLog:
         self._transaction: lmdb.Transaction[bytes] | None = None
         self._waiting = 0
         self._head = 0
+        self.archives: dict[int, StoredArchive] = {}
+        """Those that operations made, by number."""
 
     def events(self, first: int, values: Sequence[bytes]) -> None:
         """Add stored events, up to the end of a commit."""
@@ -66,6 +77,58 @@ class RestoredLog:
             if link.operation:
                 number = link_fields(link)[2]
                 put_operation(transaction, self._databases, number, link.operation, link.models)
+                self._archived(number, opened_operation(link.operation, number))
+
+    def _archived(self, operation: int, record: bytes) -> None:
+        """Take over that an operation made an archive, or removed one."""
+        made = archive_of_operation(record, operation)
+        if made is not None:
+            self.archives[made.number] = made
+        removed = removal_of_operation(record)
+        if removed:
+            self.archives[removed] = self.archives[removed]._replace(removal=operation)
+
+    def archive(self, archive: StoredArchive, file: ArchiveFile | None) -> None:
+        """Put stubs in the place of the events of an archive that are not archived yet; None if removed."""
+        transaction = self._writing()
+        if file is not None:
+            for position, event in file.events():
+                self._put_stub(transaction, archive.number, position, event)
+        done = archive._replace(moved=archive.last, moved_events=archive.events)
+        put_archive(transaction, self._databases, done)
+
+    def _put_stub(
+        self, transaction: lmdb.Transaction[bytes], number: int, position: int, event: bytes
+    ) -> None:
+        at = U64.pack(position)
+        stored = transaction.get(at, db=self._databases["events"]) or b""
+        if self._records.stub(position, stored) is not None:
+            return
+        opened = opened_event(position, stored)
+        if opened is None or opened[0] != event:
+            raise DamagedStore(f"archive {number} has another event at position {position} than the backup")
+        stub = Stub.made(number, event, first_bytes(transaction, self._databases, self._records, position))
+        transaction.put(at, sealed_stub(position, stub.pack(), opened[1]), db=self._databases["events"])
+
+    def bring_back(self, number: int, file: ArchiveFile) -> None:
+        """Put the events of an archive, which did not exist yet, in the place of their stubs."""
+        transaction = self._writing()
+        for position, event in file.events():
+            at = U64.pack(position)
+            stored = transaction.get(at, db=self._databases["events"])
+            opened = None if stored is None else opened_stub(position, stored)
+            if opened is not None and Stub.of(opened[0]).archive == number:
+                whole = resealed_event(position, event, opened[1])
+                transaction.put(at, whole, db=self._databases["events"])
+
+    def has_stubs_of(self, number: int) -> bool:
+        """Whether any event is the stub of one of an archive. It looks at all."""
+        with self._writing().cursor(self._databases["events"]) as cursor:
+            for at, stored in cursor:
+                opened = opened_stub(U64.unpack(at)[0], stored)
+                if opened is not None and Stub.of(opened[0]).archive == number:
+                    return True
+        return False
 
     def corrected(self, number: int, changes: Sequence[ChangedEvent]) -> None:
         """Change events as a correction did. Raises DamagedStore where they are not as before it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from storage.backup.backup_set import is_backup_name
+from storage.backup.backup_set import is_backup_name, is_copy_name
 from storage.backup.segment_format import FOOTER
 from storage.errors import InvalidBackup, StorageError, StoreLocked
 from storage.files.error_translation import from_system
@@ -73,12 +73,19 @@ class S3Place:
 
     def names(self) -> list[str]:
         """The names of all files, the oldest first. Raises StorageError."""
+        return sorted(filter(is_backup_name, self._listed()))
+
+    def copies(self) -> list[str]:
+        """The names of the copies of archives. Raises StorageError."""
+        return sorted(filter(is_copy_name, self._listed()))
+
+    def _listed(self) -> list[str]:
         found: list[str] = []
         with self._translated("listed"):
             pages = self._client.get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix):
                 found += [one["Key"][len(self._prefix) :] for one in page.get("Contents", ())]
-        return sorted(filter(is_backup_name, found))
+        return found
 
     def fetch(self, name: str, target: Path) -> None:
         """Write an object to a file. Raises StorageError, StoreFull."""

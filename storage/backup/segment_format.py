@@ -4,8 +4,9 @@ A segment is a part of a log, from a point of its chain to another: all of it in
 since in an increment. After a line of text come the blocks: a header; events as they were committed, with
 their checksums; the links of the chain that are in no event, each before the events that follow it; what
 corrections changed, before the link of each; all notes; an end, with a digest of which blocks are before it
-and their CRCs. The last bytes say where the end is. Every block of events ends where a commit does. Indexes,
-snapshots of aggregates and tables of inline models are left out, as they follow from the events.
+and their CRCs. The last bytes say where the end is. Every block of events ends where a commit does. Of an
+archived event it has the stub, and the archive's file is copied beside the segment. Indexes, snapshots of
+aggregates and tables of inline models are left out, as they follow from the events.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from typing import Any, NamedTuple, Self
 
 import msgpack
 
+from storage.archive.archive_format import ENDING
+
 __all__ = [
+    "ARCHIVES_FORMAT",
     "BLOCK",
     "CORRECTED",
     "END",
@@ -29,6 +33,7 @@ __all__ = [
     "LINKS",
     "MAGIC",
     "NOTES",
+    "ArchiveCopy",
     "LinkRecord",
     "Point",
     "SegmentEnd",
@@ -39,6 +44,8 @@ __all__ = [
 
 FORMAT = 1
 """Raised if an older program could no longer read a segment."""
+ARCHIVES_FORMAT = 2
+"""That of a segment of a log that has archives."""
 
 MAGIC = b"onewriter backup\n"
 HEADER, EVENTS, LINKS, CORRECTED, NOTES, END = range(1, 7)
@@ -85,11 +92,25 @@ class LinkRecord(NamedTuple):
         return cls(key, link, [(command_id, record) for command_id, record in commands], operation, models)
 
 
+class ArchiveCopy(NamedTuple):
+    """An archive that the log had: its number, the digest of its file, and whether it was removed."""
+
+    number: int
+    digest: bytes
+    removed: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the copy of its file in a set of backups, which may be of several logs."""
+        return f"{self.number:08d}-{self.digest[:8].hex()}{ENDING}"
+
+
 class SegmentHeader(NamedTuple):
     """What a segment says at its beginning.
 
     `base` is the point that it continues, and `base_id` the segment that ends there: empty for a full backup,
-    which begins at position 0. `created` is that of the store, `begun` when the backup began.
+    which begins at position 0. `created` is that of the store, `begun` when the backup began. `format` is
+    the segment's.
     """
 
     id: str
@@ -99,6 +120,7 @@ class SegmentHeader(NamedTuple):
     begun: datetime
     base: Point
     base_id: str = ""
+    format: int = FORMAT
 
     @property
     def full(self) -> bool:
@@ -108,7 +130,7 @@ class SegmentHeader(NamedTuple):
     def pack(self) -> bytes:
         """The block's bytes."""
         fields: dict[str, Any] = {
-            "format": FORMAT,
+            "format": self.format,
             "id": self.id,
             "history_id": self.history_id,
             "first_history_id": self.first_history_id,
@@ -131,6 +153,7 @@ class SegmentHeader(NamedTuple):
             datetime.fromisoformat(fields["begun"]),
             Point(*fields["base"]),
             fields["base_id"],
+            fields["format"],
         )
 
 
@@ -139,7 +162,7 @@ class SegmentEnd(NamedTuple):
 
     `time_us` is the time of the last event up to there, in microseconds since 1970. `notes_digest` is that of
     all notes; they are in the segment unless `notes_kept` says that they are those of the one before.
-    `notes_at` is the offset of their first block.
+    `notes_at` is the offset of their first block. `archives` are those that the log had.
     """
 
     point: Point
@@ -151,6 +174,7 @@ class SegmentEnd(NamedTuple):
     notes_kept: bool
     notes_at: int
     ended: datetime
+    archives: Sequence[ArchiveCopy] = ()
     digest: bytes = b""
 
     @property
@@ -172,6 +196,8 @@ class SegmentEnd(NamedTuple):
             "ended": self.ended.isoformat(),
             "digest": digest,
         }
+        if self.archives:
+            fields["archives"] = [list(one) for one in self.archives]
         packed: bytes = msgpack.packb(fields)
         return packed
 
@@ -188,6 +214,7 @@ class SegmentEnd(NamedTuple):
             fields["notes_kept"],
             fields["notes_at"],
             datetime.fromisoformat(fields["ended"]),
+            [ArchiveCopy(*one) for one in fields.get("archives", ())],
             fields["digest"],
         )
 

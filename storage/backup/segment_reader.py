@@ -13,11 +13,11 @@ from zlib import crc32
 import msgpack
 
 from storage.backup.segment_format import (
+    ARCHIVES_FORMAT,
     BLOCK,
     END,
     FOOTER,
     FOOTER_MAGIC,
-    FORMAT,
     HEADER,
     MAGIC,
     NOTES,
@@ -122,10 +122,10 @@ def _header(path: Path, file: BinaryIO) -> SegmentHeader:
     fields: dict[str, Any] = msgpack.unpackb(data)
     if kind != HEADER:
         raise InvalidBackup(f"{path} is damaged: it has no header; {ADVICE}")
-    if fields["format"] > FORMAT:
+    if fields["format"] > ARCHIVES_FORMAT:
         raise NewerFormat(
-            f"{path} has format {fields['format']}, and this program reads backups up to {FORMAT}; use the "
-            "version that wrote it"
+            f"{path} has format {fields['format']}, and this program reads backups up to {ARCHIVES_FORMAT}; "
+            "use the version that wrote it"
         )
     return SegmentHeader.of(fields)
 

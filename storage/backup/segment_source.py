@@ -14,10 +14,11 @@ from typing import NamedTuple
 from zlib import crc32
 
 from storage.backup.chain_follower import link_fields
-from storage.backup.segment_format import LinkRecord, Point
+from storage.backup.segment_format import ArchiveCopy, LinkRecord, Point
 from storage.errors import DamagedStore
+from storage.log.archive_records import stored_archives
 from storage.log.chain import CHAIN
-from storage.log.checksums import LAST_EVENT, first_link, opened_event, resealed_event
+from storage.log.checksums import COMMIT_ENDS, first_link, resealed_event, stored_digest
 from storage.log.corrections import (
     CORRECTIONS,
     ChangedEvent,
@@ -32,6 +33,7 @@ from storage.log.records import U64, envelope_of
 
 __all__ = [
     "Stretch",
+    "archive_copies",
     "changes_of",
     "is_on_chain",
     "last_position",
@@ -69,7 +71,7 @@ def is_on_chain(log: LogTransaction, point: Point, first_history_id: str) -> boo
     if point.position == 0:
         return first_link(first_history_id) == point.digest
     stored = log.transaction.get(U64.pack(point.position), db=log.databases["events"])
-    opened = None if stored is None else opened_event(point.position, stored)
+    opened = None if stored is None else stored_digest(point.position, stored)
     return opened is not None and opened[1] == point.digest
 
 
@@ -105,24 +107,25 @@ def _up_to_end(first: int, following: Iterator[bytes], events: int) -> list[byte
     """
     values = list(islice(following, events))
     for index in range(len(values) - 1, -1, -1):
-        if crc32(values[index], first + index) == LAST_EVENT:
+        if crc32(values[index], first + index) in COMMIT_ENDS:
             return values[: index + 1]
     for value in following:
         values.append(value)
-        if crc32(value, first + len(values) - 1) == LAST_EVENT:
+        if crc32(value, first + len(values) - 1) in COMMIT_ENDS:
             return values
     # Damage hides where the commit ends.
     return values
 
 
 def _originals(log: LogTransaction, first: int, values: list[bytes]) -> list[bytes]:
-    """The events as they were committed."""
+    """The events as they were committed, and the stubs of those that were never corrected, or are gone."""
     for position in corrected_positions(log.transaction, log.databases, first, first + len(values) - 1):
-        opened = opened_event(position, values[position - first])
+        opened = stored_digest(position, values[position - first])
         if opened is None:
             raise log.records.damaged_event(position)
-        original = first_bytes(log.transaction, log.databases, log.records, position) or opened[0]
-        values[position - first] = resealed_event(position, original, opened[1])
+        original = first_bytes(log.transaction, log.databases, log.records, position)
+        if original is not None:
+            values[position - first] = resealed_event(position, original, opened[1])
     return values
 
 
@@ -171,6 +174,12 @@ def changes_of(log: LogTransaction, number: int) -> Iterator[ChangedEvent]:
         after = found[-1].position
 
 
+def archive_copies(log: LogTransaction) -> list[ArchiveCopy]:
+    """The archives of the log. Raises DamagedStore."""
+    found = stored_archives(log.transaction, log.databases, log.records)
+    return [ArchiveCopy(one.number, one.digest, bool(one.removal)) for one in found]
+
+
 def stored_notes(log: LogTransaction) -> Iterator[tuple[bytes, bytes]]:
     """All notes, in stored bytes. Raises DamagedStore."""
     with log.transaction.cursor(log.databases["notes"]) as cursor:
@@ -191,4 +200,4 @@ def notes_digest(log: LogTransaction) -> tuple[bytes, int]:
 def time_of_event(log: LogTransaction, position: int) -> int:
     """The time of an event in microseconds since 1970, 0 if there is none. Raises DamagedStore."""
     stored = log.transaction.get(U64.pack(position), db=log.databases["events"])
-    return 0 if stored is None else int(envelope_of(log.records.event(position, stored))[4])
+    return 0 if stored is None else int(envelope_of(log.records.outline(position, stored))[4])

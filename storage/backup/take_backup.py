@@ -14,12 +14,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypedDict
 
+from storage.backup.archive_copies import ArchiveCopies, FolderCopies, add_copies, remove_copies
 from storage.backup.backup_set import BackupSet, checked_keep, require_distinct
 from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
 from storage.backup.pace import Pace, checked_rate, checked_share
-from storage.backup.segment_format import LinkRecord, Point, SegmentEnd, SegmentHeader
+from storage.backup.segment_format import (
+    ARCHIVES_FORMAT,
+    FORMAT,
+    ArchiveCopy,
+    LinkRecord,
+    Point,
+    SegmentEnd,
+    SegmentHeader,
+)
 from storage.backup.segment_reader import Segment
 from storage.backup.segment_source import (
+    archive_copies,
     changes_of,
     is_on_chain,
     last_position,
@@ -30,7 +40,7 @@ from storage.backup.segment_source import (
     time_of_event,
 )
 from storage.backup.segment_writer import SegmentWriter
-from storage.errors import StorageError
+from storage.errors import EventsRemoved, StorageError
 from storage.files.published_file import PublishedFile
 from storage.log.checksums import first_link
 from storage.log.log_reader import LogReader
@@ -90,17 +100,22 @@ def take_backup(
     max_bytes_per_second: float | None = None,
     keep: int | None = None,
     progress: Progress | None = None,
+    copies: ArchiveCopies | None = None,
 ) -> Backup:
     """Add a backup of a log to the folder `target`: an increment, or a full one with `full`.
 
     It is a full one, too, if the newest in the folder is not of this log as it is now. It takes a `share` of
     the thread's time, or more if the log grows faster than that, and writes up to `max_bytes_per_second`,
-    None for no limit. `progress` is called with the position that is reached, and the last one. On return
+    None for no limit. `progress` is called with the position that is reached, and the last one. `copies` are
+    where the files of archives are copied to, the folder unless it is given. On return
     the file is on disk, and what comes before the last `keep` full backups is removed; None removes nothing.
 
     Raises InvalidBackup for a folder of something else, StoreLocked if another backup into it is running,
     DamagedStore for damage in the log, StoreFull, StorageError, ValueError. The file is then not there, and
     the others are as before.
+
+    Files of archives are copied beside it, unless they are there already. A backup is full by itself after
+    an archive was made or removed.
     """
     keep = checked_keep(keep)
     pace = Pace(checked_rate(max_bytes_per_second), checked_share(share))
@@ -108,22 +123,49 @@ def take_backup(
     require_distinct(backups.path, log.path)
     with backups.writing():
         base = None if full else backups.newest()
-        file = None
-        try:
-            with log.transaction() as transaction:
-                _require_chain(transaction)
-                if base is not None and not _continues(log, transaction, base):
-                    base = None
-            file = PublishedFile(backups.next_path(full=base is None))
-            backup = _Taking(log, base, file, pace, progress).run()
-            file.publish()
-        except BaseException:
-            if file is not None:
-                file.discard()
-            raise
+        backup = None
+        while backup is None:
+            backup = _take(log, base, backups, copies or FolderCopies(backups), pace, progress)
+            base = None
         if keep is not None:
             backups.remove_before(keep)
+            remove_copies(FolderCopies(backups), backups.runs_ends())
         return backup
+
+
+def _take(
+    log: LogReader,
+    base: Segment | None,
+    backups: BackupSet,
+    copies: ArchiveCopies,
+    pace: Pace,
+    progress: Progress | None,
+) -> Backup | None:
+    """Take a backup; None if an archive was made or removed meanwhile."""
+    file = None
+    try:
+        with log.transaction() as transaction:
+            _require_chain(transaction)
+            archives = archive_copies(transaction)
+            if base is not None and not _continues(log, transaction, base, archives):
+                base = None
+        file = PublishedFile(backups.next_path(full=base is None))
+        backup = _Taking(log, base, archives, file, pace, progress).run()
+
+        def copied(size: int) -> None:
+            pace.after(size)
+            if progress is not None and backup is not None:
+                progress(backup.position, backup.position)
+
+        if backup is not None:
+            add_copies(copies, log, archives, copied)
+            file.publish()
+        return backup
+    except EventsRemoved:
+        return None
+    finally:
+        if file is not None:
+            file.discard()  # does nothing once it is published
 
 
 def _require_chain(log: LogTransaction) -> None:
@@ -134,9 +176,13 @@ def _require_chain(log: LogTransaction) -> None:
         )
 
 
-def _continues(log: LogReader, transaction: LogTransaction, base: Segment) -> bool:
-    return base.header.history_id == log.history_id and is_on_chain(
-        transaction, base.end.point, log.first_history_id
+def _continues(
+    log: LogReader, transaction: LogTransaction, base: Segment, archives: list[ArchiveCopy]
+) -> bool:
+    return (
+        base.header.history_id == log.history_id
+        and list(base.end.archives) == archives
+        and is_on_chain(transaction, base.end.point, log.first_history_id)
     )
 
 
@@ -147,11 +193,13 @@ class _Taking:
         self,
         log: LogReader,
         base: Segment | None,
+        archives: list[ArchiveCopy],
         file: PublishedFile,
         pace: Pace,
         progress: Progress | None,
     ) -> None:
         self._log = log
+        self._archives = archives
         self._file = file
         self._pace = pace
         self._together = SHORT_STRETCH if pace.gentle else STRETCH
@@ -165,16 +213,27 @@ class _Taking:
             point, base_id = base.end.point, base.header.id
             self._base_notes, self._time_us = base.end.notes_digest, base.end.time_us
         self._header = SegmentHeader(
-            uuid.uuid4().hex, log.history_id, log.first_history_id, log.created, begun, point, base_id
+            uuid.uuid4().hex,
+            log.history_id,
+            log.first_history_id,
+            log.created,
+            begun,
+            point,
+            base_id,
+            ARCHIVES_FORMAT if archives else FORMAT,
         )
-        self._chain = ChainFollower(point, f"the log in {log.path}")
+        with log.transaction() as transaction:
+            own = transaction.records.archives
+        self._chain = ChainFollower(point, f"the log in {log.path}", own)
         self._writer = SegmentWriter(file.write, self._header)
         self._commands = 0
 
-    def run(self) -> Backup:
-        """Write everything."""
+    def run(self) -> Backup | None:
+        """Write everything; None if an archive was made or removed meanwhile."""
         self._most()
         with self._log.transaction() as log:
+            if archive_copies(log) != self._archives:
+                return None
             end = self._rest(log)
         self._writer.end(end)
         point = end.point
@@ -230,6 +289,7 @@ class _Taking:
             kept,
             notes_at,
             datetime.now(UTC),
+            self._archives,
         )
 
     def _stretch(self, log: LogTransaction) -> int:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Unpack
 
-from storage.backup.backup_set import BackupSet, checked_keep, is_full
+from storage.archive.archive_file import ArchiveFile
+from storage.backup.archive_copies import Copied, remove_copies
+from storage.backup.backup_set import BackupSet, checked_keep, ends_of_runs, is_full
 from storage.backup.places import BackupPlace, is_remote, remote_place
 from storage.backup.segment_reader import Segment, readable_segment
 from storage.backup.take_backup import Backup, BackupOptions, take_backup
-from storage.errors import StoreLocked
+from storage.errors import ArchiveUnavailable, StoreLocked
 from storage.log.log_reader import LogReader
 
 __all__ = ["BackupTarget", "FolderTarget", "RemoteTarget", "backup_target"]
@@ -96,7 +99,7 @@ class RemoteTarget:
         keep = checked_keep(options.pop("keep", None))
         folder = self._folder()
         if self._made is None:
-            self._made = take_backup(log, folder, **options)
+            self._made = take_backup(log, folder, copies=_PlaceCopies(self._place), **options)
         made = Path(self._made.file)
         try:
             self._place.put(made, made.name)
@@ -147,3 +150,35 @@ class RemoteTarget:
         if len(fulls) >= keep:
             for name in names[: names.index(fulls[-keep])]:
                 self._place.remove(name)
+            remove_copies(_PlaceCopies(self._place), self._ends(names[names.index(fulls[-keep]) :]))
+
+    def _ends(self, names: list[str]) -> Iterator[Segment | None]:
+        """The last file of each full backup and its increments, with its ends alone."""
+        for name in ends_of_runs(names):
+            with tempfile.TemporaryDirectory(prefix="onewriter-copied-") as folder:
+                self._place.fetch_ends(name, Path(folder, name))
+                yield readable_segment(Path(folder, name))
+
+
+class _PlaceCopies:
+    """The copies of archives in a place."""
+
+    def __init__(self, place: BackupPlace) -> None:
+        self._place = place
+
+    def names(self) -> list[str]:
+        return self._place.copies()
+
+    def add(self, file: ArchiveFile, name: str, copied: Copied) -> None:
+        if file.digest() != file.end.digest:
+            raise ArchiveUnavailable(f"the archive {file.path} is damaged; put a sound copy there")
+        try:
+            self._place.put(file.path, name)
+            copied(file.size)
+        except StoreLocked:
+            # An earlier call has put it, and its answer was lost: the name has the file's digest.
+            if name not in self._place.copies():
+                raise
+
+    def remove(self, name: str) -> None:
+        self._place.remove(name)

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import msgpack
 
+from storage.archive.archive_file import ArchiveFile
+from storage.backup.archive_copies import archives_of_set
 from storage.backup.backup_set import BackupSet
-from storage.backup.chain_follower import ChainFollower
+from storage.backup.chain_follower import ChainFollower, corrected_count, link_fields
 from storage.backup.segment_format import CORRECTED, EVENTS, LINKS, NOTES, LinkRecord, unpack_events
 from storage.backup.segment_reader import Segment, open_segment, segment_blocks
-from storage.errors import DamagedStore, StorageError
+from storage.errors import ArchiveUnavailable, DamagedStore, NewerFormat, StorageError
 from storage.log.checksums import opened_record
 
 __all__ = ["SegmentCheck", "verify_backup"]
@@ -39,6 +41,7 @@ def verify_backup(path: Path, progress: Progress | None = None) -> Iterator[Segm
     """
     before: Segment | None = None
     alone = not path.is_dir()
+    copies: dict[str, list[str]] = {}
     for file in [path] if alone else BackupSet(path).files():
         try:
             segment = open_segment(file)
@@ -48,11 +51,28 @@ def verify_backup(path: Path, progress: Progress | None = None) -> Iterator[Segm
             continue
         findings = [] if alone else _gap(before, segment)
         try:
+            findings += _copies(file.parent, segment, copies)
             findings += _read(segment, progress)
         except (StorageError, DamagedStore) as error:
             findings.append(str(error))
         yield SegmentCheck(file, segment, findings)
         before = segment
+
+
+def _copies(folder: Path, segment: Segment, known: dict[str, list[str]]) -> list[str]:
+    """What is wrong with the copies of archives that a segment needs; each is looked at once."""
+    for one in segment.end.archives:
+        if one.removed or one.name in known:
+            continue
+        known[one.name] = []
+        try:
+            file = ArchiveFile.open(folder / one.name)
+            file.check()
+            if file.end.digest != one.digest:
+                raise ArchiveUnavailable(f"the archive {file.path} is another one than the log had")
+        except (ArchiveUnavailable, NewerFormat) as error:
+            known[one.name] = [str(error)]
+    return [finding for one in segment.end.archives for finding in known.get(one.name, ())]
 
 
 def _gap(before: Segment | None, segment: Segment) -> list[str]:
@@ -67,8 +87,9 @@ def _gap(before: Segment | None, segment: Segment) -> list[str]:
 def _read(segment: Segment, progress: Progress | None) -> list[str]:
     """Read all of a segment; what is wrong in its notes. Raises InvalidBackup, DamagedStore."""
     header, end = segment.header, segment.end
-    chain = ChainFollower(header.base, str(segment.path))
+    chain = ChainFollower(header.base, str(segment.path), archives_of_set(segment.path.parent, segment))
     changed: dict[int, int] = {}
+    corrected: dict[int, int] = {}
     sum, notes = blake2b(digest_size=16), 0
     findings: list[str] = []
     for kind, data in segment_blocks(segment):
@@ -77,7 +98,12 @@ def _read(segment: Segment, progress: Progress | None) -> list[str]:
             if progress is not None:
                 progress(chain.point.position, end.point.position)
         elif kind == LINKS:
-            chain.links([LinkRecord.of(fields) for fields in msgpack.unpackb(data)])
+            links = [LinkRecord.of(fields) for fields in msgpack.unpackb(data)]
+            chain.links(links)
+            for link in links:
+                if link.operation:
+                    number = link_fields(link)[2]
+                    corrected[number] = corrected_count(link.operation, number)
         elif kind == CORRECTED:
             for number, *_ in msgpack.unpackb(data):
                 changed[number] = changed.get(number, 0) + 1
@@ -91,6 +117,6 @@ def _read(segment: Segment, progress: Progress | None) -> list[str]:
         findings.append("it does not end where it says")
     if not end.notes_kept and (sum.digest(), notes) != (end.notes_digest, end.notes):
         findings.append("its notes are not those that it says it has")
-    if len(changed) != end.point.corrections - header.base.corrections:
+    if changed != {number: count for number, count in corrected.items() if count}:
         findings.append("what its corrections changed is not in it")
     return findings

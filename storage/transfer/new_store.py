@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from storage.archive.archives import ARCHIVES_FOLDER
 from storage.errors import NotAStore
 from storage.files.arguments import resolved_path
 from storage.files.environment import OWN_FILES
@@ -46,7 +47,7 @@ class NewStore:
         """
         if not os.path.lexists(self.folder):
             return False
-        if not self.folder.is_dir() or set(os.listdir(self.folder)) - OWN_FILES:
+        if not self.folder.is_dir() or set(os.listdir(self.folder)) - OWN_FILES - {ARCHIVES_FOLDER}:
             raise NotAStore(
                 f"{self.folder} is needed to fill the new store, but something else is there; move it away, "
                 "or give another path for the new store"

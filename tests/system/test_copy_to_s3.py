@@ -7,6 +7,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,13 @@ from actors.cli.restore import main as restore_main
 from actors.cli.verify import main as verify_main
 from actors.demo.shop import ListProduct, ProductDetails, shop
 from actors.repl.drill import main as drill_main
+from storage import EventLog, restore_backup
 from storage.backup import s3_place
-from storage.backup.places import remote_place
+from storage.backup.places import fetched, remote_place
+from storage.backup.targets import backup_target
+from storage.backup.verify_backup import SegmentCheck, verify_backup
 from tests.helpers import quick_folder, wait_until
+from tests.storage.backup.histories import CODEC, ArchivingHistory, contents
 
 boto3 = pytest.importorskip("boto3", reason="needs the extra s3")
 server = pytest.importorskip("moto.server", reason="needs moto's server")
@@ -109,6 +114,35 @@ def test_the_commands_take_an_address(folder: Path, place: str, capsys: pytest.C
     assert drill_main([place, "--domain", "shop", "--query", "Cheapest 3"]) == 0
     assert restore_main([place, str(folder / "again"), "--position", "2"]) == 0
     assert "ends at position 2" in capsys.readouterr().out
+
+
+def test_archives_are_put_once_and_fetched_for_a_restore(folder: Path, place: str) -> None:
+    history = ArchivingHistory(folder / "log", 3)
+    with history.log as log, closing(backup_target(place)) as target:
+        for _ in range(20):
+            history.step()
+        first = history.archive(whole=True)
+        assert target.take(log).full
+        history.step()
+        assert not target.take(log).full
+        assert len(remote_place(place).copies()) == 1
+        history.archive(whole=True)
+        assert target.take(log).full
+        assert len(remote_place(place).copies()) == 2
+        assert [one.findings for one in verified(place)] == [[]]
+        with fetched(place) as found:
+            restore_backup(found, folder / "again")
+        with EventLog.open(folder / "again", CODEC) as again:
+            assert contents(again) == contents(log)
+        log.remove_archive(first, who="ann", why="law", time_us=1)
+        assert target.take(log, keep=1).full
+        assert len(remote_place(place).copies()) == 1
+        assert [one.findings for one in verified(place)] == [[]]
+
+
+def verified(place: str) -> list[SegmentCheck]:
+    with fetched(place) as found:
+        return list(verify_backup(found))
 
 
 def test_a_bucket_that_is_not_there_is_an_error_that_says_what_to_do(

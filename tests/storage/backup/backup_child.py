@@ -9,7 +9,7 @@ import threading
 from storage import EventLog
 from storage.backup import take_backup as taking
 from storage.backup.restore import restore_backup
-from tests.storage.backup.histories import CODEC, History
+from tests.storage.backup.histories import CODEC, ArchivingHistory
 
 
 def back_up(path: str, backups: str, seed: int) -> None:
@@ -17,13 +17,15 @@ def back_up(path: str, backups: str, seed: int) -> None:
     dice = random.Random(seed)
     taking.STRETCH = 20  # many transactions, and many writes between them
     taking.LEFT = 30
-    history = History(path, seed)  # type: ignore[arg-type]
+    history = ArchivingHistory(path, seed)  # type: ignore[arg-type]
     with history.log as log:
         history.go_on()
 
         def write() -> None:
             while True:
                 history.step()
+                if log.head and dice.random() < 0.02:
+                    history.archive()
 
         threading.Thread(target=write, daemon=True).start()
         print("begins", flush=True)

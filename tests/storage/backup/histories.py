@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,9 @@ class History:
         return b"note/%d" % self.dice.randrange(5), b"%d" % self.dice.randrange(1 << 30)
 
     def _correct(self) -> None:
-        count = min(self.dice.randint(1, 3), self.log.head)
+        there = self._correctable()
         changes = []
-        for position in sorted(self.dice.sample(range(1, self.log.head + 1), count)):
+        for position in sorted(self.dice.sample(there, min(self.dice.randint(1, 3), len(there)))):
             [before] = self.log.records(position - 1, 1)
             [recorded] = self.log.read(position - 1, 1)
             recorded.event = Counted(recorded.event.number, "corrected")
@@ -122,3 +123,31 @@ class History:
         changes = [one for one in changes if one.before != one.after]
         if changes:
             self.log.correct(changes, who="ann", why="why", time_us=self.time_us, models=["sums"])
+
+    def _correctable(self) -> Sequence[int]:
+        return range(1, self.log.head + 1)
+
+
+class ArchivingHistory(History):
+    """A log of which events are archived when `archive` is called."""
+
+    def archive(self, *, whole: bool = False) -> int:
+        """Archive some events, or a part of them; now and then finish what was begun before."""
+        for moving in self.log.archives():
+            if moving.state == "moving" and (whole or self.dice.random() < 0.5):
+                self.log.move_to_archive(moving.number, 1_000)
+        there = self._correctable()
+        self.time_us += 1_000_000
+        positions = sorted(self.dice.sample(there, max(len(there) // 3, 1)))
+        made = self.log.begin_archive(positions, who="ann", why="old", time_us=self.time_us)
+        self.log.move_to_archive(made.number, 1_000 if whole else self.dice.randrange(len(positions) + 1))
+        return made.number
+
+    def _correctable(self) -> Sequence[int]:
+        moving = {
+            position
+            for one in self.log.archives()
+            if one.state == "moving"
+            for position, _ in self.log.archived_records(one.number)
+        }
+        return [at for at, _ in self.log.in_log(range(1, self.log.head + 1)) if at not in moving]

@@ -339,3 +339,10 @@ def test_an_interrupted_backup_leaves_nothing(
     with pytest.raises(Fault):
         take_backup(history.log, backups)
     assert os.listdir(backups) == ["LOCK"]
+
+
+def test_an_operation_that_changes_no_event_is_not_missed(tmp_path: Path) -> None:
+    with History(tmp_path / "log", 5).log as log:
+        log.record_notes([(b"closed/s-1", b"")], who="ann", why="done", time_us=1)
+        take_backup(log, tmp_path / "backups")
+    assert [one.findings for one in verify_backup(tmp_path / "backups")] == [[]]

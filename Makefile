@@ -76,8 +76,9 @@ crash-backup: $(VENV)/.with-dev  ## kills of backups and restores, 30 rounds of 
 crash-compact: $(VENV)/.with-dev  ## kills while a log in use is compacted, 100 rounds
 	ONEWRITER_CRASH_ROUNDS=1000 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_live_compaction.py
 
-crash-continuous: $(VENV)/.with-dev  ## kills while a store is copied off the machine, 30 rounds
-	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_continuous_copy.py -k kill
+crash-continuous: $(VENV)/.with-dev  ## kills and cut connections while a store is copied off the machine, 30 rounds
+	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 -k "kill or cut" \
+		tests/system/test_continuous_copy.py tests/system/test_copy_faults.py
 
 crash-copy: $(VENV)/.with-dev  ## kills of a store's copy, 30 rounds of up to six
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/actors/migration/test_copy_crash.py

@@ -161,6 +161,16 @@ class ContinuousCopy:
             self._full_at = time.time() if last is None else last.header.begun.timestamp()
         # At the end there may not be the time for a full one.
         full = not closing and time.time() - self._full_at > self._settings.copy_full_every
+        if self._target.waiting:
+            # It was made before an attempt failed: what was committed since then is not in it.
+            full = not self._take(full) and full
+        self._take(full)
+        newest = self._target.newest()
+        self._id = None if newest is None else newest.header.id
+        self._seen = seen
+
+    def _take(self, full: bool) -> bool:
+        """Add a file; returns whether it is a full one."""
         backup = self._target.take(
             self._log,
             full=full,
@@ -170,11 +180,10 @@ class ContinuousCopy:
         )
         if backup.full:
             self._full_at = time.time()
-        newest = self._target.newest()
-        self._id = None if newest is None else newest.header.id
-        self._seen, self._position = seen, backup.position
+        self._position = backup.position
         self._files += 1
         self._copied_at = time.monotonic()
+        return backup.full
 
     def _continues(self, newest: Segment) -> bool:
         """Whether the set can be continued; raises InvalidBackup if it is, or has become, another store's."""

@@ -22,7 +22,15 @@ from storage.files.opening_resources import sync_directory
 from storage.files.published_file import PARTIAL
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
-__all__ = ["BackupSet", "is_backup", "ends_of_runs", "is_backup_name", "is_copy_name", "is_full"]
+__all__ = [
+    "BackupSet",
+    "ends_of_runs",
+    "has_gap",
+    "is_backup",
+    "is_backup_name",
+    "is_copy_name",
+    "is_full",
+]
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
 _COPY = re.compile(rf"[0-9]{{8}}-[0-9a-f]{{16}}{re.escape(ENDING)}")
@@ -41,6 +49,15 @@ def is_copy_name(name: str) -> bool:
 def is_full(name: str) -> bool:
     """Whether a file of a backup with this name is a full one."""
     return name.endswith("-full.backup")
+
+
+def has_gap(names: Sequence[str]) -> bool:
+    """Whether a file is missing before the newest one, from a full one on; names are sorted."""
+    fulls = [index for index, name in enumerate(names) if is_full(name)]
+    if not fulls:
+        return bool(names)
+    run = [int(name[:8]) for name in names[fulls[-1] :]]
+    return run[-1] - run[0] >= len(run)
 
 
 def is_backup(path: Path) -> bool:

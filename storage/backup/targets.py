@@ -11,7 +11,7 @@ from typing import Protocol, Unpack
 
 from storage.archive.archive_file import ArchiveFile
 from storage.backup.archive_copies import Copied, remove_copies
-from storage.backup.backup_set import BackupSet, checked_keep, ends_of_runs, is_full
+from storage.backup.backup_set import BackupSet, checked_keep, ends_of_runs, has_gap, is_full
 from storage.backup.places import BackupPlace, is_remote, remote_place
 from storage.backup.segment_reader import Segment, readable_segment
 from storage.backup.take_backup import Backup, BackupOptions, take_backup
@@ -25,6 +25,10 @@ class BackupTarget(Protocol):
     """Where backups of one log go, one after the other."""
 
     address: str
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the next `take` gives what an earlier one made, which could not be put there."""
 
     def newest(self) -> Segment | None:
         """The newest file of the set; None if there is none, or it can't be read."""
@@ -52,6 +56,11 @@ class FolderTarget:
         self._set = BackupSet(path)
         self.address = str(self._set.path)
 
+    @property
+    def waiting(self) -> bool:
+        """Never: a file is made in the folder itself."""
+        return False
+
     def newest(self) -> Segment | None:
         """The newest file; None if there is none, or it can't be read. Raises StorageError."""
         return self._set.newest() if self._set.path.exists() else None
@@ -61,7 +70,9 @@ class FolderTarget:
         return self._set.last_full() if self._set.path.exists() else None
 
     def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
-        """As `take_backup`."""
+        """As `take_backup`; a full one if a file is missing in the set."""
+        if self._set.path.exists() and has_gap([file.name for file in self._set.files()]):
+            options["full"] = True
         return take_backup(log, self._set.path, **options)
 
     def close(self) -> None:
@@ -71,8 +82,8 @@ class FolderTarget:
 class RemoteTarget:
     """A place elsewhere. A file is made in a temporary folder, put there, and removed with the next one.
 
-    What could not be put is put first the next time: one file at most waits, and then comes one with all that
-    was committed meanwhile.
+    What could not be put is put, and nothing else, the next time: one file at most waits. If a file that the
+    next one would need is not in the place any more, the next one is full.
     """
 
     def __init__(self, place: BackupPlace) -> None:
@@ -81,6 +92,11 @@ class RemoteTarget:
         self._place = place
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._made: Backup | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a file that was made could not be put."""
+        return self._made is not None
 
     def newest(self) -> Segment | None:
         """The newest file; None if there is none, or it can't be read. Raises StorageError."""
@@ -95,11 +111,15 @@ class RemoteTarget:
             return BackupSet(folder).last_full()
 
     def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
-        """As `take_backup`. Raises StoreLocked if another program has written to the place meanwhile."""
+        """As `take_backup`, or put what waits. Raises StoreLocked if another program has written there."""
         keep = checked_keep(options.pop("keep", None))
-        folder = self._folder()
+        names = self._place.names()
+        if has_gap(names):
+            options["full"] = True
+        if self._is_no_use(names):
+            self.close()
         if self._made is None:
-            self._made = take_backup(log, folder, copies=_PlaceCopies(self._place), **options)
+            self._made = take_backup(log, self._folder(), copies=_PlaceCopies(self._place), **options)
         made = Path(self._made.file)
         try:
             self._place.put(made, made.name)
@@ -107,13 +127,23 @@ class RemoteTarget:
             if not self._is_there(made):
                 self.close()
                 raise
-        for file in BackupSet(folder).files():
+        for file in BackupSet(made.parent).files():
             if file != made:
                 file.unlink()
         done, self._made = replace(self._made, file=f"{self.address}/{made.name}"), None
         if keep is not None:
-            self._remove_before(keep)
+            self._remove_before(keep, sorted({*names, made.name}))
         return done
+
+    def _is_no_use(self, names: list[str]) -> bool:
+        """Whether what is in the temporary folder continues what is not in the place any more."""
+        if self._temporary is None:
+            return False
+        if self._made is not None and has_gap(sorted({*names, Path(self._made.file).name})):
+            return True
+        waiting = None if self._made is None else Path(self._made.file).name
+        kept = [file.name for file in BackupSet(self._temporary.name).files() if file.name != waiting]
+        return any(name not in names for name in kept)
 
     def close(self) -> None:
         """Remove the temporary folder; the next call looks again at what is in the place."""
@@ -144,8 +174,7 @@ class RemoteTarget:
             found, mine = readable_segment(there), readable_segment(made)
             return found is not None and mine is not None and found.header.id == mine.header.id
 
-    def _remove_before(self, keep: int) -> None:
-        names = self._place.names()
+    def _remove_before(self, keep: int, names: list[str]) -> None:
         fulls = list(filter(is_full, names))
         if len(fulls) >= keep:
             for name in names[: names.index(fulls[-keep])]:

@@ -1,4 +1,4 @@
-"""A program for `test_continuous_copy`: writes to a store with a continuous copy, and says what."""
+"""For `test_continuous_copy` and `test_copy_faults`: writes to a store that is copied, and says what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actors.demo.shop import ListProduct, shop
 def main() -> None:
     store, copy, interval = sys.argv[1], sys.argv[2], float(sys.argv[3])
     with System.open(store, shop, replicas=1, copy_to=copy, copy_interval=interval) as system:
-        number = 0
+        number = system.position
         while True:
             number += 1
             position = system.execute(ListProduct(f"p-{number}", f"Product {number}", "k", number)).position

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -26,26 +25,17 @@ from storage.backup.targets import backup_target
 from storage.backup.verify_backup import SegmentCheck, verify_backup
 from tests.helpers import quick_folder, wait_until
 from tests.storage.backup.histories import CODEC, ArchivingHistory, contents
+from tests.system.s3_endpoint import make_bucket, s3_endpoint
 
-boto3 = pytest.importorskip("boto3", reason="needs the extra s3")
-server = pytest.importorskip("moto.server", reason="needs moto's server")
+pytest.importorskip("boto3", reason="needs the extra s3")
+pytest.importorskip("moto.server", reason="needs moto's server")
 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """The URL of the server, with a bucket."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    url = f"http://{host}:{port}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "key")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto3.client("s3", endpoint_url=url).create_bucket(Bucket="copies")
+    with s3_endpoint() as url:
         yield url
-    running.stop()
 
 
 @pytest.fixture
@@ -154,7 +144,7 @@ def test_a_bucket_that_is_not_there_is_an_error_that_says_what_to_do(
     with opened(folder, missing, copy_limit=0.05) as system:
         listed(system, 1)
         wait_until(lambda: any("NoSuchBucket" in one for one in system.health().problems))
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="nowhere")
+        make_bucket(endpoint, "nowhere")
         wait_until(lambda: copied(system))
     with pytest.raises(StorageError, match="cannot be listed"):
         remote_place("s3://copies/x?endpoint_url=http://127.0.0.1:9").names()

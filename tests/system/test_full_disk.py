@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,9 +26,9 @@ from tests.system.batches import held_batch
 from tests.system.checks import check_all
 from tests.system.depot import Increment, Stock, StockOf, depot
 from tests.system.depot import Touch as TouchTally
+from tests.system.small_disk import PAGE, Disk, small_disk
 from tests.system.trouble import SizeOf, Store, Touch, TouchedIds, still_serves, trouble
 
-PAGE = 4096
 Patch = pytest.MonkeyPatch
 
 
@@ -48,31 +47,10 @@ def check_told(error: BaseException | None, path: Path) -> None:
 
 
 # -- a real one -------------------------------------------------------------------------------
-class Disk:
-    """A file system of 8 MiB; a file takes the room that a test wants to give back later."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.ballast = path / "ballast"
-
-    def leave(self, free: int) -> None:
-        """Leave about so many bytes free."""
-        status = os.statvfs(self.path)
-        self.ballast.write_bytes(bytes(max(status.f_bavail * status.f_frsize - free, PAGE)))
-
-    def make_room(self) -> None:
-        self.ballast.unlink()
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield Disk(path)
-    subprocess.run(["umount", str(path)], check=True)
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
 def fill_until_full(store: SqliteStore) -> BaseException:

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over flips interrupts many-stores soak history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over damage flips interrupts many-stores soak soak-backup history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
@@ -99,6 +99,10 @@ crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is t
 flips: $(VENV)/.with-dev  ## flip bytes of a store, one at a time, and read everything [FLIPS=1000] [SEED=1]
 	$(RUN) -m tests.system.flip_bytes --flips $(or $(FLIPS),1000) $(if $(SEED),--seed $(SEED))
 
+damage: $(VENV)/.with-dev  ## damage stores and backups, and have it found by verify [FLIPS=500] [SWAPS=100] [SEED=1]
+	$(RUN) -m tests.system.damage_files --flips $(or $(FLIPS),500) --swaps $(or $(SWAPS),100) \
+		$(if $(SEED),--seed $(SEED))
+
 many-stores: $(VENV)/.with-dev  ## open 1,000 stores in one process and use each [STORES=1000]
 	rm -rf build/many-stores
 	$(RUN) -m tests.system.many_stores_child build/many-stores $(or $(STORES),1000) 0
@@ -109,6 +113,9 @@ interrupts: $(VENV)/.with-dev  ## the tests of interrupts, at every line: some h
 
 soak: $(VENV)/.with-dev  ## the property tests and oracles, with many more and longer examples
 	ONEWRITER_HYPOTHESIS_PROFILE=soak $(RUN) -m pytest -m "hypothesis or oracle" -o faulthandler_timeout=0 $(TEST)
+
+soak-backup: $(VENV)/.with-dev  ## a backup a second under full load, each restored and compared [SECONDS=600]
+	$(RUN) -m tests.system.backup_soak --seconds $(or $(SECONDS),600)
 
 history: $(VENV)/.with-dev  ## the history test, with many more operations [OPERATIONS=200000] [SEED=1, for the same again]
 	ONEWRITER_HISTORY_OPERATIONS=$(or $(OPERATIONS),200000) $(if $(SEED),ONEWRITER_HISTORY_SEED=$(SEED)) \

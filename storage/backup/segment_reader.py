@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +30,6 @@ from storage.files.error_translation import from_system
 
 __all__ = ["Segment", "open_segment", "read_notes", "readable_segment", "segment_blocks"]
 
-LONGEST_BLOCK = 1 << 31
 _MISREAD = (LookupError, ValueError, TypeError, AttributeError, struct.error, OverflowError)
 
 
@@ -136,7 +136,9 @@ def _block(path: Path, file: BinaryIO, head: bytes | None = None) -> tuple[int, 
     if len(head) < BLOCK.size:
         raise InvalidBackup(f"{path} was cut short at byte {at}; {ADVICE}")
     kind, length, check = BLOCK.unpack(head)
-    data = file.read(length) if length <= LONGEST_BLOCK else b""
+    # Of a length that was damaged no memory is asked for.
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    data = file.read(length) if length <= left else b""
     if len(data) < length or crc32(data, kind) != check:
         raise InvalidBackup(
             f"{path} is damaged: the block before byte {file.tell()} is not what was "

@@ -7,6 +7,7 @@ a damaged page may end it. The outcomes:
 - ended: LMDB ended the process over a damaged page; `verify` has to find it
 - harmless: all is as before; `verify` may find it, where it is in an index entry that nobody needed
 - served: something else than before was read, without an error; there must be none
+- broke: something raised an error that is none of ours; there must be none
 - hung: a process did not end within two minutes; there must be none
 """
 
@@ -101,9 +102,9 @@ def owners() -> list[str]:
     return [f"owner{number:03}" for number in range(ACCOUNTS)]
 
 
-def make(path: Path) -> None:
+def make(path: Path, replicas: int = 1) -> None:
     """Make the store: single commits and bulk, commands without events, a consumer."""
-    with System.open(path, bank, replicas=1) as system:
+    with System.open(path, bank, replicas=replicas) as system:
         for number in range(DEPOSITS):
             commands = [
                 Deposit(owner, 100 * number + at + 1) for at, owner in enumerate(owners()) if at or number % 5
@@ -116,6 +117,7 @@ def make(path: Path) -> None:
                 delivery.ack(wait=True)
                 if delivery.recorded.position == 50:
                     break
+        system.wait_applied()
 
 
 def read_everything(path: Path) -> list[Any]:
@@ -144,7 +146,7 @@ def read_everything(path: Path) -> list[Any]:
 
 
 def in_a_process(work: Callable[[], Any]) -> tuple[str, Any]:
-    """The outcome of `work()` in a forked process: returned, raised or ended, with what."""
+    """The outcome of `work()` in a forked process: returned, raised, broke, ended or hung, with what."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -156,6 +158,8 @@ def in_a_process(work: Callable[[], Any]) -> tuple[str, Any]:
                 answer: list[Any] = ["returned", work()]
             except OnewriterError as error:
                 answer = ["raised", f"{type(error).__name__}: {error}"]
+            except Exception as error:
+                answer = ["broke", f"{type(error).__name__}: {error}"]
             with os.fdopen(writer, "w") as pipe:
                 json.dump(answer, pipe)
         finally:
@@ -190,6 +194,8 @@ def try_flip(store: Path, at: int, mask: int, expected: Any) -> tuple[str, str]:
         return "hung", shown if how == "hung" else "verify hangs"
     if how == "raised":
         return "found", f"{value.partition(':')[0]}, {shown}"
+    if "broke" in (how, sound[0]):
+        return "broke", str(value if how == "broke" else sound[1])
     if how == "ended":
         return "ended", shown
     return ("harmless" if value == expected else "served"), shown
@@ -221,7 +227,7 @@ def main() -> int:
             outcome, told = try_flip(flipped, at, mask, expected)
             outcomes[outcome] += 1
             details[f"{outcome}: {told}"] += 1
-            if outcome in ("served", "hung") or (outcome == "ended" and told == "verify is silent"):
+            if outcome in ("served", "hung", "broke") or (outcome == "ended" and told == "verify is silent"):
                 bad.append([at, mask, outcome, told])
     print(
         json.dumps(

@@ -47,6 +47,7 @@ from actors.errors import (
     UnknownStream,
     UnknownTenant,
     ViewExpired,
+    WouldLose,
     WrongThread,
 )
 from storage.errors import (
@@ -110,6 +111,8 @@ if TYPE_CHECKING:
     from actors.queries.view import View
     from actors.receipt import Receipt
     from actors.replication.skipped_events import SkippedEvent
+    from actors.retention.archive_plan import ArchivePlan, ReaderBehind
+    from actors.retention.removal_plan import Loss, RemovalPlan
     from actors.runtime.corrections import CorrectedEvent, CorrectionPlan
     from actors.runtime.forgetting import Forgotten
     from actors.runtime.store_info import ReplicaInfo, StoreInfo
@@ -134,6 +137,7 @@ if TYPE_CHECKING:
     from storage.codec.upcasting import Stored
     from storage.engines.sqlite.full_text import fts_match
     from storage.files.page_usage import FileUsage
+    from storage.log.archive_records import ArchiveRecord
     from storage.log.corrections import Correction
     from storage.log.live_compaction import Compaction
     from storage.log.records import RecordedEvent, Undecodable
@@ -160,6 +164,8 @@ else:
             "actors.queries.view": ["View"],
             "actors.receipt": ["Receipt"],
             "actors.replication.skipped_events": ["SkippedEvent"],
+            "actors.retention.archive_plan": ["ArchivePlan", "ReaderBehind"],
+            "actors.retention.removal_plan": ["Loss", "RemovalPlan"],
             "actors.runtime.corrections": ["CorrectedEvent", "CorrectionPlan"],
             "actors.runtime.forgetting": ["Forgotten"],
             "actors.runtime.store_info": ["ReplicaInfo", "StoreInfo"],
@@ -184,6 +190,7 @@ else:
             "storage.codec.upcasting": ["Stored"],
             "storage.engines.sqlite.full_text": ["fts_match"],
             "storage.files.page_usage": ["FileUsage"],
+            "storage.log.archive_records": ["ArchiveRecord"],
             "storage.log.corrections": ["Correction"],
             "storage.log.live_compaction": ["Compaction"],
             "storage.log.records": ["RecordedEvent", "Undecodable"],
@@ -196,6 +203,8 @@ __all__ = [
     "Activity",
     "ActorsError",
     "AppendOptions",
+    "ArchivePlan",
+    "ArchiveRecord",
     "ArchiveRefused",
     "ArchiveUnavailable",
     "Backup",
@@ -255,6 +264,7 @@ __all__ = [
     "ManyOptions",
     "Lease",
     "LimitReached",
+    "Loss",
     "MessageTooLarge",
     "MiddlewareFailed",
     "ModelStopped",
@@ -281,11 +291,13 @@ __all__ = [
     "QueryTimeout",
     "ReadModel",
     "Reader",
+    "ReaderBehind",
     "Rebuild",
     "Receipt",
     "RecordedEvent",
     "Rejected",
     "Rejection",
+    "RemovalPlan",
     "ReplicaInfo",
     "Restored",
     "Runaway",
@@ -330,6 +342,7 @@ __all__ = [
     "Watch",
     "WatchOptions",
     "WorkerDied",
+    "WouldLose",
     "WrongThread",
     "each",
     "fts_match",

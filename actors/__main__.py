@@ -41,6 +41,8 @@ COMMANDS = {
     "verify": Command("actors.cli.verify", "look for damage in the files of a closed store"),
     "correct": Command("actors.cli.correct", "change stored events, as a recorded operation"),
     "forget": Command("actors.cli.forget", "forget people: destroy the keys of their personal fields"),
+    "archive": Command("actors.cli.archive", "move events of closed streams to an archive, or plan to"),
+    "archives": Command("actors.cli.archives", "the archives of a store, and removing one"),
     "close": Command("actors.cli.close_streams", "close streams: they take no more events"),
     "reopen": Command("actors.cli.reopen_streams", "open closed streams again"),
     "closed": Command("actors.cli.closed_streams", "the streams that are closed, by whom and why"),

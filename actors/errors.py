@@ -338,6 +338,26 @@ class UnknownName(ActorsError, KeyError):
         return (type(self), (self.kind, self.name, self.known))
 
 
+class WouldLose(ActorsError):
+    """An archive was not removed, since somebody would lose something; nothing was done.
+
+    ``archive`` is its number; ``losses`` has a pair for each who was not named in ``lose=``: how it is named
+    there, and what it would lose.
+    """
+
+    def __init__(self, archive: int, losses: Sequence[tuple[str, str]]) -> None:
+        self.archive = archive
+        self.losses = tuple(losses)
+        listed = "; ".join(f"{label}: {why}" for label, why in self.losses)
+        super().__init__(
+            f"archive {archive} was not removed, since its events would be lost to {listed}; if that is "
+            "meant, name each in lose=, or keep the archive"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.archive, self.losses))
+
+
 class UnknownStream(ActorsError, KeyError):
     """Streams that were named have no events; nothing was done."""
 

@@ -55,6 +55,7 @@ class Settings:
     replication_interval: float = REPLICATION_INTERVAL
     master_key: Any = None
     keys_path: str | None = None
+    archives_path: str | None = None
     map_limit: float = 0.8
     disk_limit: float = 86_400.0
     max_lag_before_wait: int | None = None

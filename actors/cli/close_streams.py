@@ -12,10 +12,13 @@ __all__ = ["main"]
 
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
-    ("{program} close shop product-sku-00001 --who Ann --why 'no longer sold'", "it takes no more events"),
+    ("{program} close shop cart-250301-1 --who Ann --why 'paid'", "it takes no more events"),
     ("{program} closed shop", "which streams are closed, and why"),
-    ("{program} reopen shop product-sku-00001 --who Ann --why 'sold again'", "open it again"),
-    ("{program} close shop --from done.txt --who Ann --why 'year 2021'", "each line of a file is a stream"),
+    ("{program} reopen shop cart-250301-1 --who Ann --why 'sent back'", "open it again"),
+    (
+        "echo cart-250301-2 > carts.txt; {program} close shop --from carts.txt --who Ann --why 'paid'",
+        "each line of a file is a stream",
+    ),
 )
 
 

@@ -16,9 +16,9 @@ __all__ = ["main"]
 
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
-    ("{program} close shop product-sku-00001 --who Ann --why 'no longer sold'", "close a stream"),
+    ("{program} close shop cart-250301-1 --who Ann --why 'paid'", "close a stream"),
     ("{program} closed shop", "by whom, why and when"),
-    ("{program} closed shop product- --json", "of the streams whose names begin so, for a program"),
+    ("{program} closed shop cart- --json", "of the streams whose names begin so, for a program"),
 )
 EXIT_CODES = {
     "0": "they are listed, if there are any",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import NoReturn
 
-__all__ = ["PROGRAM", "CommandParser", "positive"]
+__all__ = ["PROGRAM", "CommandParser", "moment", "positive"]
 
 PROGRAM = "python -m actors"
 """What the command line was called by, where the caller does not say otherwise."""
@@ -63,6 +64,17 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
     return number
+
+
+def moment(text: str) -> datetime:
+    """A time with a zone, as the `type` of an argument."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-12-01T12:00:00Z") from None
+    if time.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; for UTC append a Z")
+    return time
 
 
 def _listed(title: str, lines: Iterable[tuple[str, str]], mark: str = "") -> str:

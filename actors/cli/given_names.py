@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from actors.cli.errors import CommandLineError
 
-__all__ = ["add_names", "given_names"]
+__all__ = ["add_names", "given_names", "name_lines"]
 
 
 def add_names(parser: ArgumentParser, what: str, text: str) -> None:
@@ -17,13 +17,14 @@ def add_names(parser: ArgumentParser, what: str, text: str) -> None:
 
 def given_names(options: Namespace, what: str) -> list[str]:
     """The names. Raises `CommandLineError` if there are none, or the file can't be read."""
-    names = [*options.names, *_lines(options.file)]
+    names = [*options.names, *name_lines(options.file)]
     if not names:
         raise CommandLineError(f"give a {what}, or --from FILE")
     return names
 
 
-def _lines(file: str | None) -> list[str]:
+def name_lines(file: str | None) -> list[str]:
+    """The lines of a file, without those that are empty; none for None. Raises `CommandLineError`."""
     if file is None:
         return []
     try:

@@ -68,12 +68,25 @@ def _lines(info: StoreInfo) -> Iterator[str]:
         f"position {info.position:,}: {info.events:,} events{streams}, {info.commands:,} command ids, "
         f"{info.notes:,} notes, {info.snapshots:,} snapshots, {info.tags:,} tags of events"
     )
+    yield from _archives(info)
     yield f"disk: {size_text(info.disk.free)} of {size_text(info.disk.total)} free"
     yield ""
     yield from _file("log", info.log)
     for replica in info.replicas:
         yield ""
         yield from _replica(replica)
+
+
+def _archives(info: StoreInfo) -> Iterator[str]:
+    kept = [one for one in info.archives if one.state != "removed"]
+    if not info.archives:
+        return
+    events, size = sum(one.events for one in kept), sum(one.bytes for one in kept)
+    removed = len(info.archives) - len(kept)
+    yield (
+        f"archives: {len(kept):,} with {events:,} events, {size_text(size)}"
+        f"{f'; {removed:,} removed' if removed else ''}"
+    )
 
 
 def _replica(replica: ReplicaInfo) -> Iterator[str]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from actors.backup.restore import restore
-from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.command_parser import PROGRAM, CommandParser, moment
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from storage import NotAStore, Restored
 
-__all__ = ["main", "moment", "whole"]
+__all__ = ["main", "whole"]
 
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
@@ -92,17 +92,6 @@ def whole(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, not {number}")
     return number
-
-
-def moment(text: str) -> datetime:
-    """A time with a zone, as the `type` of an argument."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-12-01T12:00:00Z") from None
-    if time.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; for UTC append a Z")
-    return time
 
 
 def _expected(text: str) -> tuple[int, datetime | None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actors.cli.archive_options import add_record, checked_record
 from actors.cli.command_parser import CommandParser
-from actors.cli.errors import CommandLineError
 from actors.cli.given_names import add_names, given_names
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
@@ -39,14 +39,12 @@ def change_streams(
     """Do what a command is for, and return its exit code; `done` is the word for what happened to streams."""
     parser.add_argument("store", metavar="STORE", help="the store's directory")
     add_names(parser, "stream", "the name of a stream")
-    parser.add_argument("--who", default="", metavar="NAME", help="who does it; kept")
-    parser.add_argument("--why", default="", metavar="TEXT", help="why; kept")
+    add_record(parser)
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(arguments)
 
     def work() -> None:
-        if not (options.who.strip() and options.why.strip()):
-            raise CommandLineError("give --who and --why, which are kept")
+        checked_record(options)
         names = given_names(options, "stream")
         require_store(options.store)
         siblings = [REPLICAS, MARKS_FILE, IDENTITY_FILE]

@@ -163,6 +163,7 @@ def _problems(
     found = [f"actor {one.name} is down: {one.last_error}" for one in actors if not one.alive]
     found += parts.log_file.problems()
     found += parts.room.problems()
+    found += parts.log.unavailable_archives()
     if parts.copied is not None and parts.settings.managers is None:
         found.append(
             "the store is a copy, so no process manager runs and no consumer delivers until it is adopted: "

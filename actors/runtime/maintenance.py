@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from actors.runtime.archive_moves import ArchiveMoves
 from actors.runtime.id_retention import IdRetention
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
@@ -22,9 +23,10 @@ HELD_AT_MOST = 0.02
 class Maintenance:
     """Of one running system."""
 
-    def __init__(self, parts: Parts, monitor: Monitor) -> None:
+    def __init__(self, parts: Parts, monitor: Monitor, archive_moves: ArchiveMoves) -> None:
         self._parts = parts
         self._monitor = monitor
+        self._archive_moves = archive_moves
         self._readers_checked = self._log_file_checked = time.monotonic()
         self._reported: tuple[str, str, float] | None = None
         seconds = parts.settings.id_retention
@@ -35,7 +37,8 @@ class Maintenance:
     def run(self) -> None:
         """Sample what moves, close old views, watch the running decider, store answers of consumers that
         could not be stored, free the slots of dead readers, look for the log's file and the room for it, see
-        whether callers have to wait, forget old ids, and have the host look after the replicas."""
+        whether callers have to wait, forget old ids, move events to an archive that is not finished, and have
+        the host look after the replicas."""
         parts = self._parts
         self._monitor.look()
         expired = parts.views.expire(parts.settings.view_max_age)
@@ -57,6 +60,7 @@ class Maintenance:
             parts.pace.look()
         if self.id_retention is not None:
             self.id_retention.run()
+        self._archive_moves.run()
         parts.replicas.run_maintenance()
         parts.changed_code.run()
 

@@ -28,7 +28,12 @@ def follow_log(
     """
     opened = resources.slot(LogFollower.close)
     opened.resource = log = LogFollower.open(
-        path, codec, map_size=settings.map_size, inline=inline, verify_bytes=settings.verify_bytes
+        path,
+        codec,
+        map_size=settings.map_size,
+        inline=inline,
+        verify_bytes=settings.verify_bytes,
+        archives_path=settings.archives_path,
     )
     log.advance(log.committed_head())
     return log

@@ -32,6 +32,7 @@ from actors.replication.placement import check_queries, place_models
 from actors.replication.replicas_folder import REPLICAS
 from actors.replication.skipped_events import SkippedEvents
 from actors.runtime.actor_tree import POLLER, WRITER, build_actors
+from actors.runtime.archive_moves import ArchiveMoves
 from actors.runtime.changed_code import ChangedCode
 from actors.runtime.corrections import Corrections
 from actors.runtime.forgetting import Forgetting
@@ -219,7 +220,8 @@ class Runtime:
         self.corrections = Corrections(self.parts, self.rebuilds)
         self.compacting = threading.Lock()
         """Held by the one call at a time that compacts the log."""
-        self._maintenance = Maintenance(self.parts, self._monitor)
+        self.archive_moves = ArchiveMoves(self.parts)
+        self._maintenance = Maintenance(self.parts, self._monitor, self.archive_moves)
         self.supervisor = Supervisor("supervisor", actors, self._maintenance.run)
         self.forgetting = Forgetting(self.parts, self.rebuilds, self.supervisor)
         actors.update(build_actors(self.parts, self.supervisor.actor_exited))
@@ -256,6 +258,7 @@ class Runtime:
                 map_size=settings.map_size,
                 siblings=[REPLICAS, MARKS_FILE, IDENTITY_FILE, KEYS_FOLDER],
                 verify_bytes=settings.verify_bytes,
+                archives_path=settings.archives_path,
                 inline=inline,
                 check=lambda log: found.append(check(log)),
             )

@@ -15,7 +15,7 @@ import lmdb
 from actors.replication.replica_status import SnapshotSource
 from actors.replication.replicas_folder import REPLICAS
 from actors.runtime.parts import Parts
-from storage import Codec, StorageError
+from storage import ArchiveRecord, Codec, StorageError
 from storage.files.disk_space import DiskSpace
 from storage.files.environment import DATA_FILE, open_environment
 from storage.files.error_translation import translate
@@ -51,6 +51,7 @@ class StoreInfo:
       they were not counted, `commands` of command ids, `notes` of what consumers, process managers and others
       keep, `snapshots` of stored states, `tags` of pairs of a tag and an event
     - `log`: how full its file is; `replicas`: the same of each replica
+    - `archives`: the archives, those that were removed, too, and where their files are
     - `disk`: the bytes of the file system with the log, and how many are free
     - `held_by`: who has it open for writing, None for nobody
     """
@@ -68,6 +69,7 @@ class StoreInfo:
     tags: int
     log: FileUsage
     replicas: tuple[ReplicaInfo, ...]
+    archives: tuple[ArchiveRecord, ...]
     disk: DiskSpace
     held_by: str | None
 
@@ -108,6 +110,7 @@ def _info(log: LogReader, count_streams: bool, replicas: tuple[ReplicaInfo, ...]
         tags=stats["tags"],
         log=log.usage(),
         replicas=replicas,
+        archives=tuple(log.archives()),
         disk=DiskSpace.at(log.path),
         held_by=holder_of(log.path),
     )

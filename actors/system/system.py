@@ -116,6 +116,7 @@ class System(
         accept: Collection[str] = (),
         master_key: str | PathLike[str] | Callable[[Literal["wrap", "unwrap"], bytes], bytes] | None = None,
         keys_path: str | PathLike[str] | None = None,
+        archives_path: str | PathLike[str] | None = None,
         map_limit: float = 0.8,
         disk_limit: float = 86_400.0,
         max_lag_before_wait: int | None = None,
@@ -168,7 +169,7 @@ class System(
           callable that a key service is asked with; by default the file that the environment variable
           ONEWRITER_MASTER_KEY names
         - `keys_path`: the folder of the key store; `keys` in the store unless given
-
+        - `archives_path`: the folder of the archives; `archives` in the store unless given
         - `map_limit`: the share of a file's map from which on health warns that it will be full;
           `disk_limit`: for how many seconds the disk has to have room, at the pace of the last hours, before
           health warns
@@ -217,6 +218,7 @@ class System(
             accept=accept,
             master_key=master_key,
             keys_path=None if keys_path is None else os.fspath(keys_path),
+            archives_path=None if archives_path is None else os.path.abspath(archives_path),
             map_limit=map_limit,
             disk_limit=disk_limit,
             max_lag_before_wait=max_lag_before_wait,

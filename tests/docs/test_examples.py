@@ -158,6 +158,8 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
                 assert help_of("actors"), f"{page}: {line}"
             case ["onewriter", "schema", command, *rest]:
                 check_options(line, ("actors", "schema", command), rest)
+            case ["onewriter", "archives", "remove", *rest]:
+                check_options(line, ("actors", "archives", "remove"), rest)
             case ["onewriter", program, *rest] | ["python", "-m", "actors", program, *rest]:
                 assert help_of("actors", program), f"{page}: {line}"
                 check_options(line, ("actors", program), rest)

@@ -167,6 +167,7 @@ def test_no_way_in_passes_the_guards(system: Any, way: str) -> None:
 
 
 OPERATORS = {
+    *("archive", "archives", "plan_archive", "plan_removal", "remove_archive"),
     *("backup", "chain_head", "close", "close_streams", "compact", "consumers", "corrections", "digest"),
     *("delete_consumer", "discard_parked", "domain", "drop_effect", "effects", "forget", "health", "info"),
     *("kill", "on_applied", "on_broadcast", "on_committed", "open", "parked_streams", "path", "position"),

@@ -81,6 +81,7 @@ class WorkerHost:
             path,
             domain.codec,
             map_size=settings.map_size,
+            archives_path=settings.archives_path,
             inline=[model.schema for model in domain.models.values() if model.inline],
         )
         log.advance(config["head"])

@@ -41,6 +41,12 @@ COMMANDS = (
     "schema show",
     "schema diff",
     "schema check",
+    "close",
+    "closed",
+    "reopen",
+    "archive",
+    "archives",
+    "archives remove",
 )
 TIMEOUT = 120
 

@@ -1,0 +1,111 @@
+"""Carrying a plan out: the file is written in the caller's thread, the events are moved by the writer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+from actors.kernel.actor import refuse_in_actor
+from actors.retention.archive_plan import ArchivePlan, still_holds
+from actors.retention.writer_call import ask_writer
+from actors.runtime.archive_moves import MOVING, STEP, ArchiveMoves
+from actors.runtime.operation_record import checked_record
+from actors.runtime.parts import Parts
+from actors.runtime.reading import opened_for_reading
+from actors.writer.log_operation import LogOperation
+from storage import ArchiveRecord, ArchiveRefused, EventLog, StorageError
+
+__all__ = ["archive", "archives_alone", "writable_log"]
+
+Progress = Callable[[int, int], None]
+
+
+def archive(
+    parts: Parts,
+    moves: ArchiveMoves,
+    plan: ArchivePlan,
+    who: str,
+    why: str,
+    timeout: float,
+    progress: Progress | None,
+) -> ArchiveRecord:
+    """As `System.archive`."""
+    refuse_in_actor("archive", parts.progress)
+    log = writable_log(parts)
+    checked_record("archive", who, why)
+    with archives_alone(moves):
+        _refuse_unfinished(log)
+        still_holds(plan, log)
+        told = progress or _silent
+        # Half of the work is the file, half is moving what it has.
+        begun = log.begin_archive(
+            plan._positions,
+            who=who,
+            why=why,
+            time_us=time.time_ns() // 1000,
+            progress=lambda done, total: told(done, 2 * total),
+        )
+        try:
+            still_holds(plan, log)
+        except BaseException:
+            log.cancel_archive(begun.number)
+            raise
+        try:
+            _move(parts, begun, timeout, told)
+        except BaseException:
+            if any(one.number == begun.number for one in log.archives()):
+                moves.unfinished = True
+            else:
+                with suppress(StorageError):
+                    log.cancel_archive(begun.number)
+            raise
+        return next(one for one in log.archives() if one.number == begun.number)
+
+
+def _move(parts: Parts, begun: ArchiveRecord, timeout: float, told: Progress) -> None:
+    left = begun.events
+    while left:
+        operation = LogOperation(
+            partial(_step, number=begun.number),
+            f"events were moved to archive {begun.number}",
+            "archives() says how far it is; what is left is moved by itself",
+        )
+        left = ask_writer(parts, operation, timeout)
+        told(2 * begun.events - left, 2 * begun.events)
+
+
+def _step(log: EventLog, number: int) -> int:
+    return log.move_to_archive(number, STEP)
+
+
+def _refuse_unfinished(log: EventLog) -> None:
+    for one in log.archives():
+        if one.state == MOVING:
+            raise ArchiveRefused(
+                f"the events of archive {one.number} are still being moved, which goes on by itself: wait "
+                "until archives() shows its state as archived, then plan and archive again"
+            )
+
+
+@contextmanager
+def archives_alone(moves: ArchiveMoves) -> Iterator[None]:
+    """While one call works on archives, another one is refused. Raises ArchiveRefused."""
+    if not moves.one_at_a_time.acquire(blocking=False):
+        raise ArchiveRefused("another call archives events, or removes an archive; wait for that")
+    try:
+        yield
+    finally:
+        moves.one_at_a_time.release()
+
+
+def writable_log(parts: Parts) -> EventLog:
+    """The log. Raises `OpenedForReading`."""
+    if not isinstance(parts.log, EventLog):
+        raise opened_for_reading(parts.path)
+    return parts.log
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""

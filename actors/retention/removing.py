@@ -1,0 +1,51 @@
+"""Removing an archive: planned and agreed to in the caller's thread, recorded by the writer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Literal
+
+from actors.kernel.actor import refuse_in_actor
+from actors.retention.archiving import archives_alone, writable_log
+from actors.retention.removal_plan import plan_of_removal, require_agreed
+from actors.retention.writer_call import ask_writer
+from actors.runtime.archive_moves import ArchiveMoves
+from actors.runtime.operation_record import checked_record
+from actors.runtime.parts import Parts
+from actors.writer.log_operation import LogOperation
+from storage import ArchiveRecord, EventLog
+
+__all__ = ["remove_archive"]
+
+
+def remove_archive(
+    parts: Parts,
+    moves: ArchiveMoves,
+    number: int,
+    lose: Collection[str] | Literal["all"],
+    who: str,
+    why: str,
+    timeout: float,
+    progress: Callable[[int, int], None] | None,
+) -> ArchiveRecord:
+    """As `System.remove_archive`."""
+    refuse_in_actor("remove_archive", parts.progress)
+    writable_log(parts)
+    checked_record("remove_archive", who, why)
+    with archives_alone(moves):
+        require_agreed(plan_of_removal(parts, number, progress), lose)
+        operation = LogOperation(
+            partial(_remove, number=number, who=who, why=why),
+            f"archive {number} was removed",
+            "archives() says whether it is; remove it again if not",
+            # What was folded from these events can't be found by an opening either.
+            forgets_states=True,
+        )
+        record: ArchiveRecord = ask_writer(parts, operation, timeout)
+    return record
+
+
+def _remove(log: EventLog, number: int, who: str, why: str) -> ArchiveRecord:
+    return log.remove_archive(number, who=who, why=why, time_us=time.time_ns() // 1000)

@@ -94,7 +94,7 @@ class RestoredLog:
         if file is not None:
             for position, event in file.events():
                 self._put_stub(transaction, archive.number, position, event)
-        done = archive._replace(moved=archive.last, moved_events=archive.events)
+        done = archive._replace(moved=archive.last, moved_events=archive.events, packed=archive.last)
         put_archive(transaction, self._databases, done)
 
     def _put_stub(

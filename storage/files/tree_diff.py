@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from storage.files.lmdb_pages import BIG, DB, NONE, PAGE, SUB, BrokenPage, Meta, Node, PageFile
 
-__all__ = ["Change", "DatabaseChanges", "changes_between"]
+__all__ = ["Change", "DatabaseChanges", "Tree", "changes_between", "databases_of"]
 
 
 class Change(NamedTuple):
@@ -29,13 +29,15 @@ class DatabaseChanges(NamedTuple):
     changes: Iterator[Change] | None
 
 
-class _Tree(NamedTuple):
+class Tree(NamedTuple):
+    """The tree of a database: the page of its root, NONE if it is empty, how high it is, and its flags."""
+
     root: int
     depth: int
     flags: int
 
 
-_EMPTY = _Tree(NONE, 0, 0)
+_EMPTY = Tree(NONE, 0, 0)
 
 
 def changes_between(pages: PageFile, before: Meta, after: Meta) -> Iterator[DatabaseChanges]:
@@ -43,7 +45,7 @@ def changes_between(pages: PageFile, before: Meta, after: Meta) -> Iterator[Data
 
     Raises BrokenPage for a damaged file, or one with what this library does not store.
     """
-    old, new = (dict(_databases(pages, meta)) for meta in (before, after))
+    old, new = (dict(databases_of(pages, meta)) for meta in (before, after))
     for name, tree in new.items():
         former = old.get(name, _EMPTY)
         # A new one may be empty.
@@ -55,15 +57,16 @@ def changes_between(pages: PageFile, before: Meta, after: Meta) -> Iterator[Data
         yield DatabaseChanges(name, None)
 
 
-def _databases(pages: PageFile, meta: Meta) -> Iterator[tuple[bytes, _Tree]]:
+def databases_of(pages: PageFile, meta: Meta) -> Iterator[tuple[bytes, Tree]]:
+    """The databases of an environment, with their names. Raises BrokenPage for a damaged file."""
     for node in pages.tree(meta.main[7], meta.last_page):
         if not node.flags & SUB or node.length != DB.size:
             raise BrokenPage(f"{node.key!r} is not a database")
         found = DB.unpack_from(node.data, node.at)
-        yield node.key, _Tree(found[7], found[2], found[1])
+        yield node.key, Tree(found[7], found[2], found[1])
 
 
-def _changes(pages: PageFile, before: _Tree, after: _Tree) -> Iterator[Change]:
+def _changes(pages: PageFile, before: Tree, after: Tree) -> Iterator[Change]:
     old_leaves, new_leaves = _unshared_leaves(pages, before, after)
     old, new = _entries(pages, old_leaves), _entries(pages, new_leaves)
     was, now = next(old, None), next(new, None)
@@ -81,7 +84,7 @@ def _changes(pages: PageFile, before: _Tree, after: _Tree) -> Iterator[Change]:
             was, now = next(old, None), next(new, None)
 
 
-def _unshared_leaves(pages: PageFile, before: _Tree, after: _Tree) -> tuple[list[int], list[int]]:
+def _unshared_leaves(pages: PageFile, before: Tree, after: Tree) -> tuple[list[int], list[int]]:
     """The leaves of each tree that the other one does not have, in the order of keys."""
     old, new = ([tree.root] if tree.root != NONE else [] for tree in (before, after))
     old_height, new_height = before.depth, after.depth

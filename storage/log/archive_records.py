@@ -4,8 +4,9 @@ Moving events to an archive, and removing one, are operations that are numbered 
 corrections are. The record of one has, behind the fields of a correction that changes no event, what it did:
 "archive" with the archive's number, the digest of its file, how many events it has, the first and the last
 position, their bytes and the file's; or "remove" and the number. The database `corrections` also has under
-`a` and an archive's number: the numbers of these two operations, the last position that was moved, and how
-many events were. Functions over a transaction of the caller; any thread.
+`a` and an archive's number: the numbers of these two operations, the last position that was moved, how many
+events were, and up to which position the pages of the events were packed since. Functions over a transaction
+of the caller; any thread.
 """
 
 from __future__ import annotations
@@ -82,13 +83,15 @@ class ArchiveRecord:
 
 class StoredArchive(NamedTuple):
     """An archive as the log has it: the numbers of the operations that made and removed it, 0 for none; the
-    last position that was moved, and how many events were; and what its operation says of the file."""
+    last position that was moved, how many events were, and how far pages were packed; and what its operation
+    says of the file."""
 
     number: int
     operation: int
     removal: int
     moved: int
     moved_events: int
+    packed: int
     digest: bytes
     events: int
     first: int
@@ -120,7 +123,7 @@ def archive_of_operation(record: bytes, operation: int) -> StoredArchive | None:
     """The archive that the operation with this record made, as it is before anything is moved; None for
     others."""
     did = _what(record)
-    return StoredArchive(did[1], operation, 0, 0, 0, *did[2:]) if did and did[0] == _MADE else None
+    return StoredArchive(did[1], operation, 0, 0, 0, 0, *did[2:]) if did and did[0] == _MADE else None
 
 
 def removal_of_operation(record: bytes) -> int:
@@ -137,7 +140,7 @@ def _what(record: bytes) -> list[Any]:
 def put_archive(transaction: lmdb.Transaction[bytes], databases: Databases, archive: StoredArchive) -> None:
     """Store what the log has of an archive beside the records of its operations."""
     key = ARCHIVE + U64.pack(archive.number)
-    entry = msgpack.packb([archive.operation, archive.removal, archive.moved, archive.moved_events])
+    entry = msgpack.packb(list(archive[1:6]))
     transaction.put(key, sealed_record(CORRECTIONS, key, entry), db=databases[CORRECTIONS])
 
 
@@ -162,14 +165,15 @@ def stored_archive(
     stored = transaction.get(key, db=databases[CORRECTIONS])
     if stored is None:
         return None
-    operation, removal, moved, moved_events = msgpack.unpackb(records.record(CORRECTIONS, key, stored))
+    entry = msgpack.unpackb(records.record(CORRECTIONS, key, stored))
+    operation, removal, moved, moved_events, packed = entry
     found = archive_of_operation(operation_record(transaction, databases, records, operation), operation)
     if found is None or found.number != number:
         raise DamagedStore(
             f"operation {operation} of {records.what} did not make archive {number}; `onewriter verify` "
             "lists all damage; restore a backup"
         )
-    return found._replace(removal=removal, moved=moved, moved_events=moved_events)
+    return found._replace(removal=removal, moved=moved, moved_events=moved_events, packed=packed)
 
 
 def stored_archives(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -21,10 +22,12 @@ from storage.archive.archive_file import ArchiveFile
 from storage.archive.archive_format import ENDING, ArchiveHeader
 from storage.archive.archive_writer import ArchiveWriter
 from storage.errors import ArchiveRefused, ArchiveUnavailable, CorrectionRefused, StorageError
-from storage.files.environment import make_directory
+from storage.files.environment import DATA_FILE, make_directory
 from storage.files.erasing import erase_file
 from storage.files.error_translation import from_system
 from storage.files.header import ARCHIVES_FORMAT, META_DB, write_header
+from storage.files.leaf_packing import leaves_at, pack_leaves
+from storage.files.lmdb_pages import BrokenPage, PageFile
 from storage.files.opening_resources import sync_directory
 from storage.files.published_file import PARTIAL, PublishedFile
 from storage.log.archive_records import (
@@ -43,6 +46,7 @@ from storage.log.archive_records import (
 from storage.log.archiving import corrected_since, erase_corrected, has_position, move_events, whole_events
 from storage.log.chain import put_correction_link
 from storage.log.corrections import last_number, write_operation
+from storage.log.records import U64
 from storage.log.unindexed_tail import write_tail
 from storage.log.writable_log import WritableLog
 
@@ -52,6 +56,8 @@ logger = logging.getLogger("onewriter.log")
 
 READ_TOGETHER = 1_000
 """Events that are read in one transaction."""
+LOOKED_AT = 20
+"""Branches of the tree of events that are looked at before one transaction packs one of them."""
 
 Progress = Callable[[int, int], None]
 
@@ -141,9 +147,10 @@ class ArchivingLog(WritableLog):
     def move_to_archive(self, number: int, limit: int) -> int:
         """Move the next `limit` events to the archive of a number; returns how many are left to move.
 
-        The first call records that, with who did it and why. A call repeats what an earlier one may have left
-        undone. The log's file gets a format that earlier versions of this program refuse. The writer's
-        thread.
+        Once all are, what is left in the log is packed into fewer pages, some thousand events a call; until
+        that is done it returns 1. The first call records the operation, with who did it and why. A call
+        repeats what an earlier one may have left undone. The log's file gets a format that earlier versions
+        of this program refuse. The writer's thread.
 
         Raises, with nothing written: ArchiveRefused for an archive that was not begun or was removed, and if
         an event was corrected since it was begun; ArchiveUnavailable, DamagedStore, StoreFull. Raises
@@ -170,7 +177,8 @@ class ArchivingLog(WritableLog):
                 put_archive(transaction, self._databases, archive)
             self._tail, self._chain_end = tail, chain_end
             self._header = self._header._replace(format=ARCHIVES_FORMAT)
-        return archive.events - archive.moved_events
+            left = archive.events - archive.moved_events
+            return left or int(self._pack(archive))
 
     def remove_archive(self, number: int, *, who: str, why: str, time_us: int) -> ArchiveRecord:
         """Remove an archive: its events are gone for good. Its file is overwritten and deleted.
@@ -216,6 +224,30 @@ class ArchivingLog(WritableLog):
                             f"the event at position {position} of the log in {self.path} is in archive "
                             f"{archive.number}, which is never changed: leave it out of the correction"
                         )
+
+    def _pack(self, archive: StoredArchive) -> bool:
+        """Pack some of the pages in which the events of an archive were; whether more are left to do."""
+        if archive.packed >= archive.last:
+            return False
+        packed, leaves = archive.last, None
+        try:
+            with (self.path / DATA_FILE).open("rb") as file, self._reading() as transaction:
+                pages = PageFile(file.fileno())
+                at = max(archive.packed + 1, archive.first)
+                for _ in range(LOOKED_AT):
+                    leaves = leaves_at(pages, transaction.id(), b"events", U64.pack(at))
+                    packed = archive.last if leaves is None else U64.unpack(leaves.last)[0]
+                    if leaves is None or leaves.worth_packing or packed >= archive.last:
+                        break
+                    at = packed + 1
+        except (OSError, BrokenPage, struct.error) as error:
+            logger.warning("the events of the log in %s were not packed: %s", self.path, error)
+            packed, leaves = archive.last, None
+        with self._changing("packing the events of the log in") as transaction:
+            if leaves is not None and leaves.worth_packing:
+                pack_leaves(transaction, self._databases["events"], leaves)
+            put_archive(transaction, self._databases, archive._replace(packed=packed))
+        return packed < archive.last
 
     # -- inside ----------------------------------------------------------------------------------------------
     def _events_at(self, positions: Sequence[int], progress: Progress | None) -> Iterator[tuple[int, bytes]]:

@@ -25,6 +25,7 @@ from storage import (
 )
 from storage.archive import archive_writer
 from storage.files import header
+from storage.files.lmdb_pages import BrokenPage
 from storage.log import archiving_log, open_log
 from storage.log.archived_event import REMOVED_TYPE
 from storage.log.corrections import ChangedEvent
@@ -559,3 +560,30 @@ def test_an_opening_finishes_a_removal_that_was_interrupted(
         assert list((log.path / "archives").iterdir()) == []
         assert again.read(2, 1)[0].event is DROPPED
         sound(again)
+
+
+# -- room ----------------------------------------------------------------------------------------------------
+def leaf_pages(log: EventLog) -> int:
+    with log.transaction() as reading:
+        pages: int = reading.transaction.stat(reading.databases["events"])["leaf_pages"]
+        return pages
+
+
+def test_what_is_left_of_archived_events_takes_fewer_pages(tmp_path: Path) -> None:
+    with EventLog.open(tmp_path / "log", CODEC, durable=False) as log:
+        fill(log, 2_500)
+        before, pages = contents(log), leaf_pages(log)
+        archive(log, list(range(1, log.head - 50)), 2_000)
+        assert leaf_pages(log) < 0.75 * pages
+        assert contents(log) == before
+        sound(log)
+
+
+def test_a_log_whose_pages_cannot_be_looked_at_is_archived_all_the_same(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = contents(log)
+    put_fault(monkeypatch, archiving_log, "leaves_at", lambda: BrokenPage("page 7 is gone"))
+    archive(log, list(range(1, log.head)))
+    assert "were not packed: page 7 is gone" in caplog.text
+    assert contents(log) == before

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over damage flips interrupts many-stores soak soak-backup history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-archive crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over damage flips interrupts many-stores soak soak-backup history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
@@ -69,6 +69,9 @@ test-pythons:  ## the same on every supported Python of this machine but the def
 
 crash: $(VENV)/.with-dev  ## the crash tests, for many more rounds
 	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -k crash -o faulthandler_timeout=0 $(TEST)
+
+crash-archive: $(VENV)/.with-dev  ## ends at every step of archiving, with five times as many events
+	ONEWRITER_CRASH_ROUNDS=5 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/log/test_archives_crash.py
 
 crash-backup: $(VENV)/.with-dev  ## kills of backups and restores, 30 rounds of six
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/backup/test_backup_crash.py

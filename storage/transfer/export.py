@@ -14,6 +14,7 @@ from storage.codec.codec import Codec
 from storage.codec.json_form import Json, unpack_stored
 from storage.codec.upcasting import version_of
 from storage.errors import CodecError, DamagedStore
+from storage.log.archived_event import removed_archive
 from storage.log.log_follower import LogFollower
 from storage.log.log_reader import LogReader
 from storage.log.records import DROPPED, CommandRecord, encode_event
@@ -66,7 +67,8 @@ class Export:
 
     `codec` is that of a domain, whose classes then read the events; None exports them as they are stored.
     `progress` is called with the position reached, after every thousand events. `corrections` of stored
-    events were made; what the events were before is not in the export.
+    events were made; what the events were before is not in the export. `removed` events were in archives
+    that are gone: what the log still knows of them is exported, without their fields.
     """
 
     log: LogFollower
@@ -78,6 +80,7 @@ class Export:
     commands: int = 0
     notes: int = 0
     corrections: int = 0
+    removed: int = 0
     digest: str = ""
     types: Counter[str] = field(default_factory=Counter)
 
@@ -128,6 +131,7 @@ class Export:
                 if not self.selection.admits(stored):
                     continue
                 codec = self.codec
+                self.removed += removed_archive(data) is not None
                 for line in [stored] if codec is None else decoded_lines(codec, position, data, stored):
                     self.events += 1
                     self.undecodable += "undecodable" in line

@@ -29,6 +29,7 @@ from storage.files.lmdb_pages import BrokenPage
 from storage.log import archiving_log, open_log
 from storage.log.archived_event import REMOVED_TYPE
 from storage.log.corrections import ChangedEvent
+from storage.log.live_compaction import LiveCompaction
 from storage.log.log_follower import LogFollower
 from storage.log.log_reader import LogReader
 from storage.log.records import DROPPED, encode_event, envelope_of
@@ -367,10 +368,10 @@ def test_ids_of_archived_and_removed_commands_are_forgotten_by_time(log: EventLo
 
 
 # -- refusals ------------------------------------------------------------------------------------------------
-def correct(log: EventLog, position: int) -> None:
+def correct(log: EventLog, position: int, text: str = "corrected") -> None:
     [before] = log.records(position - 1, 1)
     [recorded] = log.read(position - 1, 1)
-    recorded.event = Noted("corrected")
+    recorded.event = Noted(text)
     after = encode_event(CODEC, recorded, *envelope_of(before)[11:])
     log.correct([ChangedEvent(position, before, after)], **WHO)
 
@@ -562,6 +563,63 @@ def test_an_opening_finishes_a_removal_that_was_interrupted(
         sound(again)
 
 
+# -- any order -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("seed", range(4))
+def test_any_order_of_archiving_correcting_and_removing(seed: int, tmp_path: Path) -> None:
+    dice = random.Random(seed)
+    log = EventLog.open(tmp_path / "log", CODEC, durable=False)
+    wanted: list[RecordedEvent] = []
+    gone: set[int] = set()
+    digests: dict[int, bytes] = {}
+    for number in range(60):
+        kind = dice.random()
+        there = [position for position, _ in log.in_log(range(1, log.head + 1))]
+        archives = log.archives()
+        moving = [one.number for one in archives if one.state == "moving"]
+        if kind < 0.35 or not there:
+            fill(log, dice.randint(1, 8), seed=1_000 + number)
+            wanted += log.read(len(wanted))
+        elif kind < 0.6 and not moving:
+            made = log.begin_archive(sorted(dice.sample(there, min(20, len(there)))), **WHO)
+            log.move_to_archive(made.number, dice.randrange(25))
+        elif kind < 0.7 and moving:
+            log.move_to_archive(moving[0], dice.randrange(25))
+        elif kind < 0.8:
+            position = dice.choice(there)
+            try:
+                correct(log, position, f"corrected {number}")
+                wanted[position - 1] = log.read(position - 1, 1)[0]
+            except CorrectionRefused:
+                assert moving or gone
+        elif kind < 0.85:
+            log.close()
+            log = EventLog.open(tmp_path / "log", CODEC, durable=False)
+        else:
+            ready = [one for one in archives if one.state == "archived"]
+            if ready:
+                chosen = dice.choice(ready)
+                gone |= {position for position, _ in log.archived_records(chosen.number)}
+                log.remove_archive(chosen.number, **WHO)
+        for position in range(1, log.head + 1):
+            assert digests.setdefault(position, log.digest(position)) == log.digest(position)
+        now = log.read(0, log.head)
+        assert [one.event is DROPPED for one in now] == [one.position in gone for one in wanted]
+        assert [one for one in now if one.event is not DROPPED] == [
+            one for one in wanted if one.position not in gone
+        ]
+        for stream, version in log.streams():
+            whole = [one for one in wanted if one.stream == stream]
+            after = max((one.version for one in whole if one.position in gone), default=0)
+            assert version == len(whole)
+            assert log.read_stream(stream, after) == whole[after:]
+        check = log.verify()
+        assert (check.findings, check.removed) == ([], len(gone))
+    assert len(log.archives()) > 2
+    assert gone
+    log.close()
+    assert verify_store(log.path).findings == []
+
+
 # -- room ----------------------------------------------------------------------------------------------------
 def leaf_pages(log: EventLog) -> int:
     with log.transaction() as reading:
@@ -576,6 +634,32 @@ def test_what_is_left_of_archived_events_takes_fewer_pages(tmp_path: Path) -> No
         archive(log, list(range(1, log.head - 50)), 2_000)
         assert leaf_pages(log) < 0.75 * pages
         assert contents(log) == before
+        sound(log)
+
+
+def compact(log: EventLog) -> int:
+    """Compact an open log; the bytes of its file."""
+    compaction = LiveCompaction(log, b"none", lambda value, _: value)
+    return compaction.run(lambda end: end(), 30.0, lambda *_: None).after
+
+
+def test_a_log_is_compacted_while_events_are_moved(tmp_path: Path) -> None:
+    with EventLog.open(tmp_path / "log", CODEC, durable=False) as log:
+        fill(log, 2_500)
+        before, whole = contents(log), compact(log)
+        made = log.begin_archive(list(range(1, log.head - 50)), **WHO)
+        log.move_to_archive(made.number, made.events // 2)
+        compact(log)
+        assert contents(log) == before
+        while log.move_to_archive(made.number, 2_000):
+            pass
+        # The indexes have all entries as before.
+        assert compact(log) < 0.85 * whole
+        assert contents(log) == before
+        sound(log)
+        log.remove_archive(made.number, **WHO)
+        compact(log)
+        assert log.read(0, 1)[0].event is DROPPED
         sound(log)
 
 

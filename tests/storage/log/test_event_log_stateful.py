@@ -198,6 +198,31 @@ class LogMachine(RuleBasedStateMachine):
             self.model.add(made)
         assert (self.log.command(made.commands[0].command_id) is not None) == done
 
+    @rule(picked=st.sets(st.integers(1, 30), min_size=1, max_size=12), limit=st.integers(0, 12))
+    def events_are_archived(self, picked: set[int], limit: int) -> None:
+        self.moving_goes_on(1_000)
+        positions = [position for position, _ in self.log.in_log(sorted(picked))]
+        if positions:
+            made = self.log.begin_archive(positions, who="ann", why="old", time_us=1)
+            self.log.move_to_archive(made.number, limit)
+
+    @rule(limit=st.integers(1, 12))
+    def moving_goes_on(self, limit: int) -> None:
+        for archive in self.log.archives():
+            if archive.state == "moving":
+                self.log.move_to_archive(archive.number, limit)
+
+    @rule(done=st.booleans())
+    def a_commit_fails_while_events_are_moved(self, done: bool) -> None:
+        self.events_are_archived({1, 2, 3, 5, 8, 13}, 3)  # type: ignore[call-arg]
+        moving = [archive for archive in self.log.archives() if archive.state == "moving"]
+        for archive in moving[-1:]:
+            error = lmdb.DiskError("no space")
+            with self.log.failing("after" if done else "before", error), pytest.raises(CommitFailed):
+                self.log.move_to_archive(archive.number, 2)
+            self.log.reopen()
+            assert self.log.verify().findings == []
+
     @rule()
     def the_log_is_reopened(self) -> None:
         self.log.reopen()

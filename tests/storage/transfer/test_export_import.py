@@ -18,6 +18,7 @@ from storage import (
     CommandRecord,
     DamagedStore,
     EventLog,
+    EventsRemoved,
     InvalidExport,
     NotAStore,
     RecordedEvent,
@@ -25,6 +26,7 @@ from storage import (
     StoreLocked,
 )
 from storage.log.log_follower import LogFollower
+from storage.log.records import DROPPED
 from storage.transfer.export import Export, Selection
 from storage.transfer.import_log import ENDING, Import
 from tests.storage.transfer.damaged import replace_record
@@ -341,3 +343,27 @@ def test_a_command_record_of_an_earlier_format_is_kept(tmp_path: Path) -> None:
     Import(exported(tmp_path / "store"), tmp_path / "again").run()
     with EventLog.open(tmp_path / "again", CODEC) as log:
         assert log.command("c1") == CommandRecord("c1", 1, 1, b"d1", "a", 1)
+
+
+def test_archived_events_are_exported_and_removed_ones_stay_removed(tmp_path: Path) -> None:
+    fill(tmp_path / "log")
+    with EventLog.open(tmp_path / "log", CODEC) as log:
+        for positions in ([1], [2, 3]):
+            made = log.begin_archive(positions, who="ann", why="old", time_us=1)
+            log.move_to_archive(made.number, 10)
+        log.remove_archive(1, who="ann", why="old", time_us=1)
+        wanted = log.read()
+    with LogFollower.open(tmp_path / "log", Codec()) as follower:
+        export = Export(follower)
+        lines = list(export.lines())
+    assert (export.removed, export.undecodable) == (1, 0)
+    Import(lines, tmp_path / "again").run()
+    with EventLog.open(tmp_path / "again", CODEC) as again:
+        assert again.read() == wanted
+        assert again.read()[0].event is DROPPED
+        assert again.command("c1") == CommandRecord("c1", 1, 1, b"d1", "a", 1)
+        assert again.archives() == []
+        with pytest.raises(EventsRemoved):
+            again.read_stream("a")
+        assert again.read_stream("b", limit=1) == [wanted[2]]
+        assert again.verify().findings == []

@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from actors.domain.annotations import hint_text, resolve, unaliased, written
+from actors.domain.annotations import hint_text, resolve, unaliased, without_extras, written
 from actors.domain.check import Check, Misfit, describe
 from actors.domain.container_checks import check_fixed, check_many, check_mapping, check_union
 from actors.domain.personal import MisplacedPersonal, Personal, concealed, personal_of
@@ -133,9 +133,10 @@ class FieldChecks:
             try:
                 if not field.init:
                     raise UncheckableType("field(init=False) can't be rebuilt from what is stored")
-                hint = self.hints[cls][field.name] = self._hint(cls, field)
+                full = self._hint(cls, field)
+                hint = self.hints[cls][field.name] = without_extras(full)
                 rule = self._check(hint, refs)
-                personal = self._personal(cls, field)
+                personal = personal_of(full)
                 if personal is not None:
                     self.personal.setdefault(cls, {})[field.name] = personal
                     rule = concealed(rule)
@@ -144,18 +145,15 @@ class FieldChecks:
             else:
                 self._fields[cls].append((field.name, rule.exact, rule.ok, rule))
 
-    def _personal(self, cls: type, field: dataclasses.Field[Any]) -> Personal | None:
-        """What an annotation says of a person. Raises `MisplacedPersonal`."""
-        return personal_of(self._hint(cls, field, extras=True))
-
-    def _hint(self, cls: type, field: dataclasses.Field[Any], *, extras: bool = False) -> Any:
+    def _hint(self, cls: type, field: dataclasses.Field[Any]) -> Any:
+        """The annotation, resolved, with what is in `Annotated` besides the type."""
         declarer = cls
         for base in cls.__mro__:
             if base.__dict__.get("__dataclass_fields__", {}).get(field.name) is field:
                 declarer = base
         module = sys.modules.get(declarer.__module__)
         try:
-            return resolve(field.type, vars(module) if module else {}, self._localns, extras=extras)
+            return resolve(field.type, vars(module) if module else {}, self._localns, extras=True)
         except Exception as error:
             raise UncheckableType(
                 f"its annotation {written(field.type)!r} can't be resolved ({error}); register the class "

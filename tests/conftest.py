@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import engine
+
+from tests import forked_workers
 
 # A busy machine makes single examples slow; how long a test may take is pytest's faulthandler_timeout.
 _any_machine = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
@@ -19,6 +21,8 @@ settings.register_profile("quick", max_examples=60, stateful_step_count=30, **_a
 settings.register_profile("soak", max_examples=3000, stateful_step_count=100, **_any_machine)
 # A failure that is still being made smaller when pytest's limit for a test is reached would never be shown.
 engine.MAX_SHRINKING_SECONDS = 100
+
+forked_workers.use()
 
 settings.load_profile(os.environ.get("ONEWRITER_HYPOTHESIS_PROFILE", "quick"))
 
@@ -77,6 +81,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def store_path(tmp_path: Path) -> Path:
     """Where a test may have its store; nothing is there yet."""
     return tmp_path / "shop"
+
+
+@pytest.fixture
+def started_workers() -> Iterator[None]:
+    """Has worker processes start as users' do, and not as forks of one that has imported the library."""
+    with forked_workers.started():
+        yield
 
 
 def pytest_collection_finish() -> None:

@@ -6,13 +6,16 @@ is for tests of what a program does; that it starts as users start it, a test wi
 The process that forks has imported the engine, with warnings as errors, and nothing else of the project. Each
 process of pytest has one, from the first program that is asked for. It listens at a socket, where it is given
 standard streams and arguments, and says how the program ended. It has no threads, and ends with pytest.
+`start_child` gives a child of the process of pytest itself, as the worker processes of a system are.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
+import importlib
 import marshal
 import os
 import runpy
@@ -23,13 +26,23 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+import types
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-Request = tuple[list[str], str, dict[str, str]]
-"""The arguments, the directory and the environment of a program."""
+ENGINE = (
+    "actors.system.system",
+    "actors.worker_processes.child.main",
+    "storage.engines.memory.store",
+    "storage.engines.sqlite.store",
+)
+"""What a whole system and its worker processes import, those of the other engines included."""
+Request = tuple[list[str], str, dict[str, str], bool]
+"""The arguments, the directory and the environment of a program, and whether it is a child of who asked."""
 
 
 # -- for tests ----------------------------------------------------------------------------------
@@ -41,7 +54,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `-m MODULE ...` or `FILE ...` as `python -W error` does, in the folder `cwd`.
+    """Run `-m MODULE ...`, `-c PROGRAM ...` or `FILE ...` as `python -W error` does, in the folder `cwd`.
 
     Raises subprocess.TimeoutExpired after `timeout` seconds, with the program killed.
     """
@@ -67,15 +80,57 @@ def run(
 
 
 def ask(
-    streams: list[int], arguments: list[str], cwd: Path, environment: Mapping[str, str] | None = None
+    streams: list[int],
+    arguments: list[str],
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    as_child: bool = False,
 ) -> socket.socket:
-    """Start the program with these streams. Returns where to read its id, and later its exit code."""
+    """Start the program with these streams. Returns where to read its id, and later its exit code.
+
+    It has the streams from the fourth on under numbers that are its last arguments.
+    """
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(str(address()))
     socket.send_fds(connection, [b"."], streams)
-    connection.sendall(marshal.dumps((arguments, str(cwd), dict(environment or os.environ))))
+    connection.sendall(marshal.dumps((arguments, str(cwd), dict(environment or os.environ), as_child)))
     connection.shutdown(socket.SHUT_WR)
     return connection
+
+
+def start_child(program: str, arguments: list[str], fds: list[int]) -> int:
+    """Run `-c PROGRAM ...` in a child of this process that leads a process group, without standard input.
+
+    Its last arguments are the numbers that `fds` have there. Returns its id. On Linux only: a process that
+    is forked twice is an orphan once the one between has ended, and this process takes it on.
+    """
+    with open(os.devnull) as nothing, _adoption:
+        _adopt_orphans(True)
+        try:
+            streams = [nothing.fileno(), 1, 2, *fds]
+            with (
+                ask(streams, ["-c", program, *arguments], Path.cwd(), as_child=True) as connection,
+                connection.makefile() as answers,
+            ):
+                # To the end: then the one between has been waited for.
+                said = answers.read().splitlines()
+        finally:
+            _adopt_orphans(False)
+    [pid] = [int(line.removeprefix(CHILD)) for line in said if line.startswith(CHILD)]
+    return pid
+
+
+CHILD = "child "
+"""How the line with the id of a child begins."""
+_adoption = threading.Lock()
+
+
+def _adopt_orphans(adopt: bool) -> None:
+    """Whether what this process's children leave behind is this process's, or else that of who started it."""
+    PR_SET_CHILD_SUBREAPER = 36
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
 
 
 def stand_in(script: Path, folder: Path) -> None:
@@ -91,7 +146,7 @@ connection = _socket.socket(_socket.AF_UNIX)
 connection.connect({address!r})
 streams = array.array("i", [0, 1, 2])
 connection.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
-connection.sendall(marshal.dumps(([{script!r}, *sys.argv[1:]], os.getcwd(), dict(os.environ))))
+connection.sendall(marshal.dumps(([{script!r}, *sys.argv[1:]], os.getcwd(), dict(os.environ), False)))
 connection.shutdown(_socket.SHUT_WR)
 for stream in streams:
     os.close(stream)  # Whoever is at the other end has to do with the fork alone.
@@ -179,16 +234,24 @@ def reaped() -> Iterator[tuple[int, int]]:
 
 def take_over(connection: socket.socket) -> Request:
     """In a fork: have the streams of who asked as one's own. Returns what to run."""
-    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
-    for number, stream in enumerate(streams):
+    _, streams, _, _ = socket.recv_fds(connection, 1, 100)
+    for number, stream in enumerate(streams[:3]):
         os.dup2(stream, number)
         os.close(stream)
     with connection.makefile("rb") as sent:
-        request: Request = marshal.loads(sent.read())
-    return request
+        arguments, folder, environment, as_child = marshal.loads(sent.read())
+    if as_child:
+        between = os.getpid()
+        if pid := os.fork():
+            connection.sendall(f"{CHILD}{pid}\n".encode())
+            os._exit(0)
+        os.setpgid(0, 0)
+        while os.getppid() == between:  # A worker that has another parent than it was told ends.
+            time.sleep(0.0002)
+    return [*arguments, *map(str, streams[3:])], folder, environment, as_child
 
 
-def become(arguments: list[str], folder: str, environment: dict[str, str]) -> None:
+def become(arguments: list[str], folder: str, environment: dict[str, str], as_child: bool) -> None:
     """Run the program, as Python would, with standard streams that know nothing of those before."""
     for name, mode, buffering in (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1)):
         old = getattr(sys, name)
@@ -202,14 +265,18 @@ def become(arguments: list[str], folder: str, environment: dict[str, str]) -> No
     if arguments[0] == "-m":
         sys.argv[:], sys.path[0] = arguments[1:], folder
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    elif arguments[0] == "-c":
+        sys.argv[:], sys.path[0] = ["-c", *arguments[2:]], ""
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(arguments[1], vars(main))
     else:
         sys.argv[:], sys.path[0] = arguments, str(Path(arguments[0]).parent)
         runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "__main__":
-    from actors import System  # noqa: F401  # It brings the engine; the package alone does not.
-
+    for module in ENGINE:
+        importlib.import_module(module)
     asked = serve(Path(sys.argv[1]))
     if asked is not None:
         become(*asked)

@@ -21,6 +21,7 @@ import actors
 from actors import LimitReached, System
 from actors.kernel.uninterrupted_call import InterruptSafeEvent, UninterruptedCall
 from actors.testing import open_system
+from tests import preloaded
 from tests.system.interrupting import (
     IGNORED_WARNINGS,
     PLACES,
@@ -64,6 +65,7 @@ def path(store_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quiet():
+    preloaded.address()  # The process that worker processes are forked from is not left behind.
     yield
     logging.getLogger("onewriter").setLevel(logging.NOTSET)
 

@@ -21,7 +21,7 @@ from actors import (
     UnknownName,
     ViewExpired,
 )
-from tests import inside
+from tests import forked_workers, inside
 from tests.helpers import PATIENCE, Threads, stop_process, wait_until
 from tests.inside import worker_pids
 from tests.system import yard
@@ -62,7 +62,7 @@ def system(store_path: Path) -> Iterator[System]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """One for tests that only ask, and count what no other test counts."""
     store = tmp_path_factory.mktemp("shared") / "store"
-    with System.open(store, yard.yard, replicas=2, workers="process") as opened:
+    with forked_workers.started(), System.open(store, yard.yard, replicas=2, workers="process") as opened:
         yield opened
 
 
@@ -122,6 +122,7 @@ def test_a_foreign_token_is_recognised(shared: System, tmp_path: Path) -> None:
         shared.session(token)
 
 
+@pytest.mark.usefixtures("started_workers")
 def test_all_engines_answer_and_a_projection_may_print(
     capfd: pytest.CaptureFixture[str], store_path: Path
 ) -> None:
@@ -284,6 +285,7 @@ def test_listeners_hear_what_was_applied_and_when(system: System) -> None:
 
 @pytest.mark.kill
 # -- deaths ----------------------------------------------------------------------------------
+@pytest.mark.usefixtures("started_workers")
 def test_a_killed_worker_comes_back_and_no_query_fails(system: System) -> None:
     done = False
     answered = [0]
@@ -399,6 +401,7 @@ def test_a_worker_that_stands_still_holds_up_neither_the_writer_nor_others(syste
     assert system.wait_applied(timeout=PATIENCE) == 2001
 
 
+@pytest.mark.usefixtures("started_workers")
 @pytest.mark.kill
 def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> None:
     system = System.open(store_path, yard.yard, replicas=2, workers="process")
@@ -409,6 +412,7 @@ def test_a_worker_that_stands_still_is_ended_at_the_close(store_path: Path) -> N
 
 
 # -- closing ---------------------------------------------------------------------------------
+@pytest.mark.usefixtures("started_workers")
 def test_no_worker_is_left_after_closing(store_path: Path) -> None:
     with System.open(store_path, yard.yard, replicas=2, workers="process") as system:
         system.execute(Count("a"))

@@ -43,6 +43,19 @@ def import_paths() -> list[str]:
     return [os.path.abspath(path) for path in sys.path]
 
 
+def start_python(program: str, arguments: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
+    """Start a Python that runs `program`, with these arguments and then the numbers of the files `fds`, which
+    it has open as well. Raises OSError."""
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return subprocess.Popen(
+        [sys.executable, *flags, "-c", program, *arguments, *map(str, fds)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=fds,
+        # Ctrl-C goes to the foreground group: a worker ends with its connection.
+        process_group=0,
+    )
+
+
 class WorkerProcess:
     """A child process with its connections; one thread reads each of them."""
 
@@ -70,15 +83,8 @@ class WorkerProcess:
                 theirs.append(other)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
                 other.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            fds = [one.fileno() for one in theirs]
-            flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-            self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", BOOT, HOME, self.name, self._config["path"], *map(str, fds)],
-                stdin=subprocess.DEVNULL,
-                pass_fds=fds,
-                # Ctrl-C goes to the foreground group: a worker ends with its connection.
-                process_group=0,
-            )
+            arguments = [HOME, self.name, self._config["path"]]
+            self._process = start_python(BOOT, arguments, [one.fileno() for one in theirs])
         except OSError as error:
             what = f"no process could be started for {self.name}"
             if error.errno in LIMITS:

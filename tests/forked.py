@@ -11,27 +11,29 @@ import os
 import select
 import signal
 import subprocess
+import threading
 from typing import Any
 
 from tests import preloaded
 
 
 class Forked:
-    """A program, with the part of `subprocess.Popen` that tests use; killed at the end of its block.
+    """A module that is run, or for "-c" a text, with the part of `subprocess.Popen` that tests use; killed at
+    the end of its block, if that ends with an error.
 
     Without `stdin` it has none; its errors go where those of the test go.
     """
 
     def __init__(self, module: str, *arguments: str, stdin: bool = False) -> None:
         self.returncode: int | None = None
+        self._looking = threading.Lock()
         given = os.pipe()
         taken = os.pipe() if stdin else (os.open(os.devnull, os.O_RDONLY), -1)
         self.stdout = open(given[0], encoding="utf-8")  # noqa: SIM115
         self.stdin = open(taken[1], "w", encoding="utf-8") if stdin else None  # noqa: SIM115
         try:
-            with preloaded.ask(
-                [taken[0], given[1], 2], ["-m", module, *arguments], preloaded.ROOT
-            ) as connection:
+            command = [module, *arguments] if module == "-c" else ["-m", module, *arguments]
+            with preloaded.ask([taken[0], given[1], 2], command, preloaded.ROOT) as connection:
                 self._told = connection.makefile("rb", buffering=0)
         finally:
             os.close(taken[0])
@@ -40,9 +42,10 @@ class Forked:
 
     def poll(self) -> int | None:
         """Its exit status, the negative number of the signal that ended it, or None while it runs."""
-        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
-            self.returncode = int(self._told.readline())
-        return self.returncode
+        with self._looking:
+            if self.returncode is None and select.select([self._told], [], [], 0)[0]:
+                self.returncode = int(self._told.readline())
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """The same, once it has ended. Raises ``subprocess.TimeoutExpired``."""

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from actors.testing import TestSystem
+from tests.forked import Forked
 from tests.oracle.workflow_child import calls_of, ledger_at
 from tests.oracle.workflow_domain import Workflows, check, finish
 from tests.oracle.workflow_scripts import KINDS
-from tests.system.test_crash import ROOT, wait_until_killed
+from tests.system.test_crash import wait_until_killed
 
 pytestmark = pytest.mark.kill
 
@@ -30,14 +29,10 @@ CHAPTER = 8
 
 def run_and_kill(folder: Path, number: int, version: int, dice: random.Random) -> None:
     """One round: a process works on the store and is killed; sometimes before it is open."""
-    command = [sys.executable, "-m", "tests.oracle.workflow_child"]
-    command += [str(folder / "store"), str(folder / "ledger"), str(number), str(version)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+    arguments = [str(folder / "store"), str(folder / "ledger"), str(number), str(version)]
+    with Forked("tests.oracle.workflow_child", *arguments) as process:
         try:
             if dice.random() < 0.8:
-                assert process.stdout is not None
                 assert process.stdout.readline() == "open\n"
             wait_until_killed(process, dice.uniform(0.0, 0.6))
         finally:

@@ -7,29 +7,19 @@ That returns a function, which is called with the words of each line.
 from __future__ import annotations
 
 import select
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from tests.forked import Forked
 from tests.helpers import PATIENCE
-
-ROOT = Path(__file__).parents[2]
 
 
 class Other:
     """The process that runs the commands of `module`."""
 
     def __init__(self, module: str, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.storage.processes", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            cwd=ROOT,
-        )
+        self.process = Forked("tests.storage.processes", module, *arguments, stdin=True)
 
     def do(self, *words: object) -> str:
         """Carry out one line in the process; returns its answer."""
@@ -44,7 +34,6 @@ class Other:
     def answer(self) -> str:
         """Its next line."""
         output = self.process.stdout
-        assert output is not None
         ready, _, _ = select.select([output], [], [], PATIENCE)
         assert ready, "the other process did not answer"
         line = output.readline()
@@ -66,9 +55,7 @@ def other(module: str, *arguments: object) -> Iterator[Other]:
         yield running
     finally:
         running.kill()
-        for pipe in (running.process.stdin, running.process.stdout):
-            assert pipe is not None
-            pipe.close()
+        running.process.close()
 
 
 def _serve(module: str, *arguments: str) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from actors.runtime.compaction import compact_store
 from storage.crypto.key_store import KeyStore
 from storage.crypto.master_key import load_master_key, new_key_file
 from storage.files import rewriting
+from tests.forked import Forked
 from tests.helpers import Threads, quick_folder, wait_until
 from tests.system.leavers import AtDoor, Found, Join, StoryOf, Visit, club, rows, search
 
@@ -137,13 +136,11 @@ def test_a_store_that_is_open_is_left_alone(folder: Path, mode: str) -> None:
         "                 map_size=1 << 30) as system:\n"
         "    print('open', flush=True); sys.stdin.readline()\n"
     )
-    arguments = [sys.executable, "-c", program, str(folder / "store"), str(folder / "master")]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
+    arguments = [str(folder / "store"), str(folder / "master")]
+    with Forked("-c", program, *arguments, stdin=True) as child:
         assert child.stdout.readline() == "open\n"
         with pytest.raises(StoreLocked, match=r"open for (reading|writing)"):
             compact_store(folder / "store")
-        child.communicate("\n")
     compact_store(folder / "store")
 
 

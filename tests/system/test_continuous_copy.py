@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from actors import System, restore
 from actors.cli.restore import main as restore_main
 from actors.demo.shop import ListProduct, ProductDetails, shop
+from tests.forked import Forked
 from tests.helpers import quick_folder, wait_until
 
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "2"))
@@ -146,13 +145,7 @@ def test_after_a_kill_and_the_loss_of_the_disk(folder: Path) -> None:
     chance = random.Random(14)
     for number in range(ROUNDS):
         store, copy = folder / f"shop-{number}", folder / f"copy-{number}"
-        child = subprocess.Popen(
-            [sys.executable, "-m", "tests.system.copy_child", str(store), str(copy), str(INTERVAL)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-        )
-        assert child.stdout is not None
+        child = Forked("tests.system.copy_child", str(store), str(copy), str(INTERVAL))
         done: dict[int, float] = {}
         wanted = chance.uniform(0.2, 1.5)
         began = None
@@ -166,8 +159,7 @@ def test_after_a_kill_and_the_loss_of_the_disk(folder: Path) -> None:
         for line in child.stdout.read().splitlines()[:-1]:
             position, when = line.split()
             done[int(position)] = float(when)
-        child.wait()
-        child.stdout.close()
+        child.close()
         shutil.rmtree(store)
         again = folder / f"again-{number}"
         restored = restore(copy, again)

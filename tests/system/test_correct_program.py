@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from actors import CopiedEvent, System
 from actors.__main__ import main
+from tests import preloaded
 from tests.system.currencies import fill, shop, sums
 
-ROOT = Path(__file__).parents[2]
 GIVEN = ["--domain", "tests.system.currencies:shop", "--through", "tests.system.currencies:dollars"]
 SAID = ["--who", "Ann", "--why", "paid in dollars"]
 
@@ -27,9 +25,9 @@ def store(tmp_path: Path) -> str:
 
 
 def test_a_dry_run_shows_and_changes_nothing_while_the_store_is_open(store: str) -> None:
-    command = [sys.executable, "-m", "actors", "correct", store, *GIVEN, "--dry-run"]
+    program = ["-m", "actors", "correct", store, *GIVEN, "--dry-run"]
     with System.open(store, shop, replicas=1) as system:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        done = preloaded.run(program, preloaded.ROOT)
         assert (done.returncode, done.stderr) == (0, "")
         assert system.corrections() == []
     lines = done.stdout.splitlines()

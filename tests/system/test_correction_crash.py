@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -16,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from actors import System
+from tests.forked import Forked
 from tests.system.currencies import Pay, dollars, shop, sums
 
 pytestmark = pytest.mark.kill
 
-ROOT = Path(__file__).parents[2]
 ROUNDS = max(int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "30")) // 10, 3)
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", random.randrange(1 << 32)))
 EVENTS = 3_000
@@ -28,9 +26,7 @@ EVENTS = 3_000
 
 def run_and_kill(store: Path, seconds: float) -> list[str]:
     """What the child said before it was killed, so long after it had planned."""
-    command = [sys.executable, "-m", "tests.system.correction_child", str(store)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
+    with Forked("tests.system.correction_child", str(store)) as process:
         try:
             assert process.stdout.readline() == f"planned {EVENTS}\n"
             timer = threading.Timer(seconds, process.kill)

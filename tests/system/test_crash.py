@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from actors import RecordedEvent, System
+from tests.forked import Forked
 from tests.system.checks import check_log, check_receipt, check_replicas, read_log
 from tests.system.depot import command_of, depot
 
@@ -29,7 +29,6 @@ SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom()
 CHAPTER = 10
 """Rounds on one store, which grows from one to the next; comparing all of it takes longer each time."""
 
-ROOT = Path(__file__).parents[2]
 MOMENTS = {"working": (0.0, 0.5), "opening": (0.05, 0.3), "catching up": (0.0, 0.2)}
 """When the kill comes, in seconds: after the start of the process for "opening", else after it says it is
 open.
@@ -48,23 +47,21 @@ class Note:
 
 
 @contextmanager
-def child(store: Path, notes: Path, number: int) -> Iterator[subprocess.Popen[str]]:
+def child(store: Path, notes: Path, number: int) -> Iterator[Forked]:
     """A process that works on the store; killed at the end of the block, however that comes."""
-    command = [sys.executable, "-m", "tests.system.crash_child", str(store), str(notes), str(number)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with Forked("tests.system.crash_child", str(store), str(notes), str(number)) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def wait_until_killed(process: subprocess.Popen[str], seconds: float) -> None:
+def wait_until_killed(process: Forked, seconds: float) -> None:
     """Let the process run for that long; it must not end by itself."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         return
-    assert process.stdout is not None
     pytest.fail(f"the child ended by itself: {process.stdout.read()}")
 
 
@@ -127,7 +124,6 @@ def test_nothing_acknowledged_is_lost_torn_or_doubled_when_the_process_is_killed
         print(f"round {number}: {moment}, killed after {delay:.3f} s")
         with child(store, notes, number) as process:
             if moment != "opening":
-                assert process.stdout is not None
                 assert process.stdout.readline() == "open\n"
             wait_until_killed(process, delay)
         done, refused = read_notes(notes)

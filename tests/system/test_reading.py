@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,8 @@ from actors import (
     System,
     UnknownName,
 )
-from tests import inside
+from tests import inside, preloaded
+from tests.forked import Forked
 from tests.helpers import wait_until
 from tests.system.club import Join, club, names, register
 from tests.system.currencies import Sum, dollars, fill
@@ -139,12 +139,9 @@ with System.open(sys.argv[1], ledger, mode="read", replicas=1) as system:
 def test_killing_a_reader_leaves_the_writer_well(store_path: Path) -> None:
     with writer(store_path) as other:
         other.ask(1)
-        command = [sys.executable, "-c", READER, str(store_path)]
-        reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert reader.stdout is not None
-        assert reader.stdout.readline() == "{'a': (1, 1)}\n"
-        reader.send_signal(signal.SIGKILL)
-        reader.communicate(timeout=20)
+        with Forked("-c", READER, str(store_path), stdin=True) as reader:
+            assert reader.stdout.readline() == "{'a': (1, 1)}\n"
+            reader.kill()
         assert other.ask(1) == 2
     with System.open(store_path, ledger, replicas=1) as system:
         assert system.query(InTables(), consistency="strong") == {"a": (2, 2)}
@@ -234,7 +231,7 @@ def test_models_are_filled_again_when_the_writer_corrects_their_events(store_pat
         assert system.query(Sum("EUR"), consistency="strong") == 30
         with pytest.raises(OpenedForReading):
             system.plan_correction(dollars).apply(who="ann", why="wrong")
-        subprocess.run([sys.executable, "-c", CORRECTING, str(store_path)], check=True)
+        preloaded.run(["-c", CORRECTING, str(store_path)], preloaded.ROOT).check_returncode()
         wait_until(lambda: system.query(Sum("USD")) == 30)
         assert system.query(Sum("EUR")) == 0
 
@@ -258,7 +255,7 @@ def test_models_are_filled_again_when_the_writer_takes_a_skip_back(filled: Path,
     failing.clear()
     with System.open(filled, ledger, mode="read", replicas=2, workers=workers) as system:
         assert system.query(InTables(), consistency="strong")["a"] == (1, 1)
-        subprocess.run([sys.executable, "-c", UNSKIPPING, str(filled), str(position)], check=True)
+        preloaded.run(["-c", UNSKIPPING, str(filled), str(position)], preloaded.ROOT).check_returncode()
         wait_until(lambda: not system.skipped_events())
         for name in system.replica_names:
             wait_until(lambda name=name: system.dump(name, in_tables)["accounts"][0]["total"] == 14)

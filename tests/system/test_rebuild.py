@@ -5,9 +5,6 @@ another.
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 from actors import ConsistencyTimeout, DomainError, ModelStopped, QueryFailed, System, UnknownMessage
 from actors.replication.projector import Projector
 from tests import inside
+from tests.forked import Forked
 from tests.helpers import PATIENCE, Threads, wait_until
 from tests.system.tallies import Gate, Tallies, held_builds
 
@@ -263,15 +261,8 @@ threading.Event().wait()
 @pytest.mark.parametrize("slices", [1, 3, 6])
 def test_a_rebuild_goes_on_after_a_kill(store_path: Path, slices: int) -> None:
     written(store_path, 60, 1, replicas=1)
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, store_path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    ) as child:
+    with Forked("-c", CHILD, str(store_path), stdin=True) as child:
         assert child.stdin is not None
-        assert child.stdout is not None
         try:
             for number in range(slices):
                 if number:
@@ -279,7 +270,7 @@ def test_a_rebuild_goes_on_after_a_kill(store_path: Path, slices: int) -> None:
                     child.stdin.flush()
                 assert child.stdout.readline() == "slice\n"
         finally:
-            child.send_signal(signal.SIGKILL)
+            child.kill()
     tallies = Tallies(1, 2)
     with System.open(store_path, tallies.domain, replicas=1) as system:
         assert tallies.ask(system, consistency="strong") in (1, 2)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,9 @@ import pytest
 from actors import System
 from actors.__main__ import main
 from actors.health import Rebuild
-from tests import inside
+from tests import inside, preloaded
 from tests.system.tallies import Tallies
 
-ROOT = Path(__file__).parents[2]
 tallies = Tallies(1, others=("count",))
 domain = tallies.domain
 newer = Tallies(2, others=("count",)).domain
@@ -41,13 +38,8 @@ def rebuild(*arguments: object) -> int:
 
 
 def test_it_rebuilds_and_says_what_it_did(store: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "actors", "rebuild", "tally", "--store", store, "--domain", f"{HERE}domain"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    program = ["-m", "actors", "rebuild", "tally", "--store", str(store), "--domain", f"{HERE}domain"]
+    done = preloaded.run(program, preloaded.ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(
         r"^tally version 1 is rebuilt on 2 replicas up to position 10: "

@@ -7,8 +7,6 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -27,6 +25,7 @@ from actors import (
     SystemClosed,
 )
 from actors.errors import CommandTimeout
+from tests import preloaded
 from tests.helpers import PATIENCE, Threads
 from tests.system.depot import (
     EntryCount,
@@ -308,13 +307,7 @@ def test_a_token_continues_a_session_in_another_process(store_path: Path) -> Non
     with System.open(store_path, depot, replicas=1) as system, system.session() as session:
         session.execute_many([Increment("a") for _ in range(3)])
         token = session.token
-    done = subprocess.run(
-        [sys.executable, "-c", OTHER_PROCESS, store_path, token],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = preloaded.run(["-c", OTHER_PROCESS, str(store_path), token], preloaded.ROOT)
     assert done.returncode == 0, done.stderr
     with System.open(store_path, depot, replicas=1) as system:
         assert sees(system.session(done.stdout), "a") == 4

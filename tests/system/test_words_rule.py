@@ -6,9 +6,6 @@ until then.
 from __future__ import annotations
 
 import hashlib
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from storage.replica.replica_store import ReplicaStore
 from storage.tables.index import Words
 from storage.tables.schema import ModelSchema, TableSchema
 from storage.tables.words import split_words_before
+from tests.forked import Forked
 
 TITLES = ["İstanbul", "हिन्दी", "தமிழ்", "বাংলা", "שָׁלוֹם", "café", "don't", "oak desk"]
 
@@ -151,15 +149,8 @@ def test_a_kill_in_the_middle_of_that_leaves_one_that_is_built_to_its_end(
             receipt = system.append("books", [book(number, title)])
         system.wait_applied()
     before.undo()
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, store_path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    ) as child:
+    with Forked("-c", CHILD, str(store_path), stdin=True) as child:
         assert child.stdin is not None
-        assert child.stdout is not None
         try:
             for number in range(slices):
                 if number:
@@ -167,7 +158,7 @@ def test_a_kill_in_the_middle_of_that_leaves_one_that_is_built_to_its_end(
                     child.stdin.flush()
                 assert child.stdout.readline() == "slice\n"
         finally:
-            child.send_signal(signal.SIGKILL)
+            child.kill()
     domain, _book, *models = library()
     with System.open(store_path, domain, replicas=1) as system:
         system.wait_rebuilt(models[0][0], timeout=20)

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from storage import Codec, EventLog
 from tests.actors.migration.copy_child import fill
-from tests.system.test_crash import ROOT
+from tests.forked import Forked
 
 pytestmark = pytest.mark.kill
 
@@ -34,14 +33,8 @@ def contents(path: Path) -> Any:
         return log.records(0, 1 << 30), [log.command(id) for id in ids], notes, log.streams()
 
 
-def start(source: Path, target: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.actors.migration.copy_child", str(source), str(target)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(source: Path, target: Path) -> Forked:
+    return Forked("tests.actors.migration.copy_child", str(source), str(target))
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
@@ -52,13 +45,12 @@ def test_a_copy_that_is_killed_goes_on(number: int, tmp_path: Path) -> None:
     fill(source, COMMANDS)
     before = contents(source)
     with start(source, expected) as process:
-        _, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+        process.stdout.read()
+        assert process.wait(120) == 0
     killed = 0
     for _ in range(MOST_KILLS):
         with start(source, target) as process:
             try:
-                assert process.stdout is not None
                 assert process.stdout.readline() == "begins\n"
                 process.wait(dice.uniform(0.0, 1.0))
             except subprocess.TimeoutExpired:
@@ -69,8 +61,8 @@ def test_a_copy_that_is_killed_goes_on(number: int, tmp_path: Path) -> None:
             break
     if not target.exists():
         with start(source, target) as process:
-            output, error = process.communicate(timeout=120)
-        assert process.returncode == 0, error
+            output = process.stdout.read()
+            assert process.wait(120) == 0
         report = json.loads(output.splitlines()[-1])
         assert report["copied"] == COMMANDS // 4 * 6
     assert contents(target) == contents(expected)

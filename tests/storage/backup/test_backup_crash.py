@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from storage import EventLog
 from storage.backup.backup_set import BackupSet
 from storage.backup.restore import restore_backup
 from storage.backup.verify_backup import verify_backup
+from tests.forked import Forked
 from tests.storage.backup.histories import CODEC, contents
-from tests.system.test_crash import ROOT
 
 pytestmark = pytest.mark.kill
 
@@ -29,10 +28,8 @@ KILLS = 3
 
 def run_and_kill(seconds: float, *arguments: object) -> None:
     """Start the child, and kill it so many seconds after it has begun."""
-    command = [sys.executable, "-m", "tests.storage.backup.backup_child", *map(str, arguments)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with Forked("tests.storage.backup.backup_child", *map(str, arguments)) as process:
         try:
-            assert process.stdout is not None
             assert process.stdout.readline() == "begins\n"
             process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -11,8 +11,6 @@ import random
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -30,9 +28,9 @@ from storage.files.page_check import find_all_problems, find_first_problem, find
 from storage.files.stop_mark import StopMark, current_boot_id
 from storage.log.event_log import EventLog
 from storage.replica.replica_store import ReplicaStore
+from tests import preloaded
 from tests.storage.replica.replica_process import TABLES, apply
 
-ROOT = Path(__file__).parents[3]
 PAGE = 4096
 DEPTH, LAST_TRANSACTION = 94, 144  # in a meta page
 
@@ -95,7 +93,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die(path: Path, when: str) -> None:
-    ended = subprocess.run([sys.executable, "-c", DIE, str(path), when], cwd=ROOT, timeout=60)
+    ended = preloaded.run(["-c", DIE, str(path), when], preloaded.ROOT)
     assert ended.returncode == -signal.SIGKILL
 
 

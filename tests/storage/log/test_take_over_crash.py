@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,6 +19,7 @@ from storage.files.header import FORMAT_VERSION
 from storage.log.event_log import EventLog
 from storage.log.take_over import COPY_FILE
 from storage.log.verification import verify_store
+from tests.forked import Forked
 from tests.storage.log.older_format import make_older
 from tests.storage.log.test_unindexed_tail import CODEC, command, event, fill
 
@@ -28,7 +28,6 @@ pytestmark = pytest.mark.kill
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "4"))
 SEED = int(os.environ.get("ONEWRITER_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 EVENTS = 12_000
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +41,8 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory / "older"
 
 
-def opening(store: Path) -> subprocess.Popen[str]:
-    program = [sys.executable, "-m", "tests.storage.log.older_format", str(store)]
-    process = subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+def opening(store: Path) -> Forked:
+    process = Forked("tests.storage.log.older_format", str(store))
     assert process.stdout.readline() == "opening\n"
     return process
 
@@ -57,7 +54,6 @@ def test_a_crash_while_a_log_is_taken_over_leaves_it_as_it_was_or_done(older: Pa
     assert (expected.sound, expected.events, expected.format) == (True, EVENTS, 2)
     whole = Path(shutil.copytree(older, tmp_path / "whole"))
     with opening(whole) as process:
-        assert process.stdout is not None
         began = time.monotonic()
         assert process.stdout.readline() == "opened\n"
         took = time.monotonic() - began

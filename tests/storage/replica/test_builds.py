@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -28,6 +26,7 @@ from storage.replica.preparation import open_replica_environment
 from storage.replica.replica_store import ReplicaStore, Snapshot, WriteTransaction
 from storage.tables.index import each, words
 from storage.tables.schema import ModelSchema, TableSchema
+from tests import preloaded
 from tests.helpers import Threads
 
 MAP = 1 << 27
@@ -496,14 +495,7 @@ def test_a_process_killed_in_a_switch_has_made_it_or_not(store_path: Path, step:
         "store = opened(Path(sys.argv[1]), OLD, NEW, OTHER)\n"
         "store.activate(store.wanted('model').key)\n"
     )
-    root = str(Path(__file__).parents[3])
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(store_path)],
-        timeout=60,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": root},
-        check=False,
-    )
+    done = preloaded.run(["-c", program, str(store_path)], preloaded.ROOT)
     assert done.returncode == -signal.SIGKILL
     with opened(store_path, OLD, NEW, OTHER) as store:
         assert store.reset_reason is None

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from contextlib import closing
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         metavar="N",
         help="write no faster, such as 16e6, where others use the disk (default: no limit)",
     )
+    add_archives_path(parser)
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
     progress = ProgressLines("backed up", options.json)
@@ -81,7 +83,12 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         require_store(options.store)
         with (
             closing(backup_target(options.target)) as target,
-            LogFollower.open(options.store, Codec(), verify_bytes=DEFAULT_VERIFY_BYTES) as log,
+            LogFollower.open(
+                options.store,
+                Codec(),
+                verify_bytes=DEFAULT_VERIFY_BYTES,
+                archives_path=options.archives_path,
+            ) as log,
         ):
             backup = target.take(
                 log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.errors import CommandLineError
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--after", type=int, default=0, metavar="POSITION", help="only events after it")
     parser.add_argument("--until", type=positive, metavar="POSITION", help="only events up to it")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
+    add_archives_path(parser)
     parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
     options = parser.parse_args(arguments)
 
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         if not options.dry_run and not (options.who.strip() and options.why.strip()):
             raise CommandLineError("give --who and --why, which are kept with the correction, or --dry-run")
         require_store(options.store)
-        with _opened(options.store, domain, options.dry_run) as system:
+        with _opened(options.store, domain, options.archives_path, options.dry_run) as system:
             plan = system.plan_correction(
                 through,
                 types=types,
@@ -97,10 +99,10 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     return exit_code_of(correct, EXIT_CODES["130"].partition("; ")[2])
 
 
-def _opened(store: str, domain: Domain, dry_run: bool) -> System:
+def _opened(store: str, domain: Domain, archives_path: str | None, dry_run: bool) -> System:
     if dry_run:
-        return System.open(store, domain, replicas=1, mode="read")
-    return opened_for_work(store, domain)
+        return System.open(store, domain, replicas=1, mode="read", archives_path=archives_path)
+    return opened_for_work(store, domain, archives_path=archives_path)
 
 
 def _types(domain: Domain, names: Sequence[str]) -> list[type]:

@@ -38,11 +38,26 @@ def replicas_against_log(
         new = os.path.join(folder, "replicas")
         with System.open(path, source, mode="read", replicas=1, replicas_path=new, **settings) as system:
             system.wait_applied(timeout=LONGEST)
+            removed = [one.number for one in system.archives() if one.state == "removed"]
         [filled] = Path(new).glob("replica-*")
         for replica in sorted(path.glob(f"{REPLICAS}/*")):
             if (replica / DATA_FILE).is_file():
                 advice = f"delete {replica}: it is filled from the log again"
-                yield replica / DATA_FILE, partial(_compared, filled=filled), advice
+                look: Look = partial(_compared, filled=filled)
+                if removed:
+                    look = partial(_not_compared, archives=removed)
+                yield replica / DATA_FILE, look, advice
+
+
+def _not_compared(_file: Path, archives: list[int]) -> Found:
+    """A replica may show events that the log does not have any more."""
+    numbers = ", ".join(map(str, archives))
+    return Found(
+        [],
+        remarks=[
+            f"its rows were not compared with the log, which lacks the events of removed archives: {numbers}"
+        ],
+    )
 
 
 def _compared(file: Path, filled: Path) -> Found:

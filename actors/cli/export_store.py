@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import SHORT, load_domain
 from actors.cli.errors import CommandLineError, describe
@@ -74,6 +75,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         "there is a master key, and else written as if everybody had been forgotten",
     )
     add_keys(parser)
+    add_archives_path(parser)
     parser.add_argument(
         "--from", dest="first", type=positive, default=1, metavar="POSITION", help="begin there"
     )
@@ -94,7 +96,12 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     progress = ProgressLines("exported", options.json)
     resources = OpeningResources()
     try:
-        with LogFollower.open(options.store, codec or Codec(), verify_bytes=DEFAULT_VERIFY_BYTES) as log:
+        with LogFollower.open(
+            options.store,
+            codec or Codec(),
+            verify_bytes=DEFAULT_VERIFY_BYTES,
+            archives_path=options.archives_path,
+        ) as log:
             if domain is not None:
                 master = master_key_of(domain, options.master_key, reading=True)
                 open_keys(log, domain, options.keys_path, master, resources)

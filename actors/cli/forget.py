@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.given_names import add_names, given_names
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     add_names(parser, "subject", "what identifies the person in events")
     add_domain(parser)
     add_keys(parser)
+    add_archives_path(parser)
     parser.add_argument("--who", default="onewriter forget", metavar="NAME", help="who does it; kept")
     parser.add_argument("--why", default="", metavar="TEXT", help="why; kept")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
@@ -57,13 +59,13 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         domain = load_domain(options.domain)
         require_store(options.store)
         subjects = given_names(options, "subject")
-        keys = key_settings(options)
-        with opened_for_work(options.store, domain, **keys) as system:
+        settings = {**key_settings(options), "archives_path": options.archives_path}
+        with opened_for_work(options.store, domain, **settings) as system:
             done = system.forget(subjects, who=options.who, why=options.why)
             _wait(system, domain, done)
         if done.at_next_opening:
             # This opening fills the inline models.
-            opened_for_work(options.store, domain, **keys).close()
+            opened_for_work(options.store, domain, **settings).close()
         _show(done, options.json)
 
     return exit_code_of(forget, EXIT_CODES["130"].partition("; ")[2])

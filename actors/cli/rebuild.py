@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain, load_model
 from actors.cli.json_values import json_line
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument(
         "--replicas", type=positive, metavar="N", help="read replicas (default: as many as the store has)"
     )
+    add_archives_path(parser)
     parser.add_argument("--json", action="store_true", help="a JSON document a line")
     options = parser.parse_args(arguments)
 
@@ -57,7 +59,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         domain, model = load_model(options.domain, options.model)
         require_store(options.store)
         began = time.monotonic()
-        with opened_for_work(options.store, domain, options.replicas) as system:
+        with opened_for_work(
+            options.store, domain, options.replicas, archives_path=options.archives_path
+        ) as system:
             _rebuild(system, model, began, options.json)
 
     return exit_code_of(

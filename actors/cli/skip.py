@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     def skip() -> None:
         domain, model = load_model(options.domain, options.model)
         require_store(options.store)
-        with opened_for_work(options.store, domain) as system:
+        with opened_for_work(options.store, domain, archives_path=options.archives_path) as system:
             _skip(system, model, options.position, options.reason)
             _wait(system, model.name)
             _show(system, model.name, options.position, options.json)

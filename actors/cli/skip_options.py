@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import CommandParser, positive
 from actors.cli.domain_loading import add_domain
 
@@ -20,4 +21,5 @@ def add_options(parser: CommandParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="the read model's name")
     parser.add_argument("position", metavar="POSITION", type=positive, help="the event's position in the log")
     add_domain(parser)
+    add_archives_path(parser)
     parser.add_argument("--json", action="store_true", help="a JSON document")

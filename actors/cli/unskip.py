@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     def unskip() -> None:
         domain, model = load_model(options.domain, options.model)
         require_store(options.store)
-        with opened_for_work(options.store, domain) as system:
+        with opened_for_work(options.store, domain, archives_path=options.archives_path) as system:
             system.unskip_event(model, options.position)
             while not is_rebuilt(system, model):
                 pass

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import SHORT
 from actors.cli.errors import CommandLineError, describe
@@ -20,6 +21,7 @@ from actors.cli.key_options import add_keys, key_settings
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import is_store, require_store
 from actors.cli.verify_files import Found, Look, StoreFiles, backup_files
+from actors.errors import ModelStopped
 from storage import InvalidBackup, OnewriterError, OtherEngine
 from storage.backup.backup_set import is_backup
 from storage.backup.places import fetched, is_remote
@@ -101,6 +103,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         help=f"the domain, or {' or '.join(SHORT)} for those of the demo",
     )
     add_keys(parser)
+    add_archives_path(parser)
     parser.add_argument(
         "--chain",
         type=_chain,
@@ -129,19 +132,20 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         # A copy that was never opened has no lock file, and is to get none.
         with StoreLock(path) if (path / LOCK_FILE).exists() else nullcontext():
             _refuse_other_engine(path)
-            files = StoreFiles(path, options.chain, progress)
+            archives = None if options.archives_path is None else Path(options.archives_path)
+            files = StoreFiles(path, options.chain, progress, archives)
             code = _all_sound(files.all(log_only=options.log_only), show)
         if options.deep:
             # Imported here: it needs a whole system, which the files alone do without.
             from actors.cli.deep_check import replicas_against_log
 
-            settings = key_settings(options)
+            settings = {**key_settings(options), "archives_path": options.archives_path}
             code = max(code, _all_sound(replicas_against_log(path, options.domain, settings), show))
         return code
     except CommandLineError as error:
         print(error, file=sys.stderr)
         return BAD_USE
-    except InvalidBackup as error:
+    except (InvalidBackup, ModelStopped) as error:
         print(describe(error), file=sys.stderr)
         return DAMAGED
     except (OnewriterError, ValueError) as error:

@@ -51,8 +51,12 @@ Look = Callable[[Path], Found]
 class StoreFiles:
     """The files of a store, in the order in which they are looked at."""
 
-    def __init__(self, path: Path, chain: Chain | None, progress: Progress) -> None:
+    def __init__(
+        self, path: Path, chain: Chain | None, progress: Progress, archives: Path | None = None
+    ) -> None:
+        """`archives` is the folder of the archives, if they are not in the store."""
         self._path = path
+        self._archives = archives
         self._chain = chain
         self._progress = progress
         self._log_is_sound = False
@@ -74,13 +78,21 @@ class StoreFiles:
         if findings:
             return Found(findings)
         try:
-            check: LogCheck = verify_store(file.parent, self._chain, self._progress)
+            check: LogCheck = verify_store(
+                file.parent, self._chain, self._progress, archives_path=self._archives
+            )
             self._log_is_sound = check.sound
-            with unlocked_log(file.parent) as (log, header):
+            with unlocked_log(file.parent, self._archives) as (log, header):
                 beyond = progress_beyond(log, history_of(log, header).head)
         except OnewriterError as error:
             return Found([str(error)])
-        return Found(check.findings + beyond, check.events, check.chain)
+        found = Found(check.findings + beyond, check.events, check.chain)
+        if check.removed:
+            found.remarks.append(
+                f"{check.removed:,} events were removed with their archives; of {check.unchecked:,} commits "
+                "with such events only the digests could be read"
+            )
+        return found
 
     def _replica(self, file: Path) -> Found:
         findings = _pages(file)
@@ -89,7 +101,7 @@ class StoreFiles:
         if not self._log_is_sound:
             return Found([], remarks=["its rows were not compared with the log, which is damaged"])
         try:
-            with unlocked_log(self._path) as (log, header):
+            with unlocked_log(self._path, self._archives) as (log, header):
                 models = verify_replica(file.parent, history_of(log, header))
         except OnewriterError as error:
             return Found([str(error)])

@@ -10,6 +10,7 @@ import lmdb
 
 from actors.errors import CommitUncertain, SystemClosed
 from storage import (
+    ArchiveUnavailable,
     CommitFailed,
     DamagedStore,
     NewerFormat,
@@ -23,6 +24,7 @@ from storage import (
 __all__ = ["is_instance_fault"]
 
 SYSTEM_FAULTS = (
+    ArchiveUnavailable,
     CommitFailed,
     CommitUncertain,
     DamagedStore,

@@ -26,7 +26,7 @@ from actors.replication.replica_status import ProjectorStatus
 if TYPE_CHECKING:
     from actors.health import Rebuild
 
-__all__ = ["DAMAGED", "SLICE_SECONDS", "Backfill", "rebuilds_of"]
+__all__ = ["SLICE_SECONDS", "Backfill", "rebuilds_of"]
 
 logger = logging.getLogger("onewriter.replica")
 
@@ -40,9 +40,6 @@ rows that change often are written once, and those of a new table in the order o
 MIN_EVENTS, MAX_EVENTS = 20, 20_000
 """Events of one slice: what a slow projection gets in any case, and what a transaction should not exceed,
 except for the rest of the last command."""
-
-DAMAGED = "(damaged)"
-"""The type of an event that can't be read."""
 
 RETRY_FIRST, RETRY_LAST = 0.1, 30.0
 
@@ -213,7 +210,7 @@ class Backfill:
     def stop_at_damage(self, runs: Sequence[BuildProgress], error: DamagedCommand) -> list[BuildProgress]:
         """Stop models before a command that can't be read; returns them. They try again as others do."""
         for run in runs:
-            self._projector.stop(run, error.position, DAMAGED, error.damage, error.before)
+            self._projector.stop(run, error.position, error.type, error.damage, error.before)
             self.report(run)
         return list(runs)
 

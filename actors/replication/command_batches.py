@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.replication.committed_log import CommittedLog
-from storage import DamagedStore, RecordedEvent
+from storage import ArchiveUnavailable, DamagedStore, RecordedEvent
 
-__all__ = ["DamagedCommand", "before_command", "middle_command", "read_commands"]
+__all__ = ["DAMAGED", "MISSING", "DamagedCommand", "before_command", "middle_command", "read_commands"]
+
+
+DAMAGED, MISSING = "(damaged)", "(archived)"
+"""What stands for the type of an event that can't be read, or not before its archive is there again."""
 
 
 class DamagedCommand(Exception):
-    """The command after the position `before` can't be read: the log is damaged at `position`.
+    """The command after the position `before` can't be read: the log is damaged at `position`, or the archive
+    of that event is not there.
 
     No error of storage, which a replica would take for its own.
     """
 
-    def __init__(self, before: int, damage: DamagedStore) -> None:
+    def __init__(self, before: int, damage: DamagedStore | ArchiveUnavailable) -> None:
         super().__init__(str(damage))
+        self.type = DAMAGED if isinstance(damage, DamagedStore) else MISSING
         self.before = before
         self.position = damage.position or before + 1
         self.damage = damage
@@ -27,12 +33,12 @@ def read_commands(log: CommittedLog, after: int, limit: int, until: int) -> Sequ
     """The next `limit` events or so, with all events of the last one's command: no query may see half of a
     command.
 
-    An event that can't be decoded is an `Undecodable`. What comes before a damaged event is read; then this
-    raises `DamagedCommand`.
+    An event that can't be decoded is an `Undecodable`. What comes before a damaged event, or an archived one
+    whose archive is not there, is read; then this raises `DamagedCommand`.
     """
     try:
         return log.read_commands(after, limit, until)
-    except DamagedStore as error:
+    except (DamagedStore, ArchiveUnavailable) as error:
         raise DamagedCommand(after, error) from None
 
 

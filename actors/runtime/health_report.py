@@ -16,12 +16,12 @@ from actors.health import (
     WriterHealth,
 )
 from actors.kernel.supervisor import ActorSlot
-from actors.replication.backfill import DAMAGED
+from actors.replication.command_batches import DAMAGED, MISSING
 from actors.replication.lag import counted
 from actors.runtime.monitor import Monitor
 from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
-from storage import DamagedStore
+from storage import ArchiveUnavailable, DamagedStore
 
 __all__ = ["build_health"]
 
@@ -208,8 +208,9 @@ def _why_stopped(model: ModelHealth) -> str:
     """Why a model is stopped, as the end of a sentence, if it is for what is no fault of its projections."""
     if model.full:
         return ": its disk or its map is full"
-    if model.failure is not None and model.failure.startswith(f"event {DAMAGED} "):
-        return f": {model.failure.rstrip().rpartition(f'{DamagedStore.__name__}: ')[2]}"
+    for type_, error in ((DAMAGED, DamagedStore), (MISSING, ArchiveUnavailable)):
+        if model.failure is not None and model.failure.startswith(f"event {type_} "):
+            return f": {model.failure.rstrip().rpartition(f'{error.__name__}: ')[2]}"
     return ""
 
 

@@ -64,6 +64,10 @@ def editor(path: Path, backups: Path) -> Iterator[str]:
         [left] = [one.event for one in system.stream("reader-bob") if isinstance(one.event, ReaderJoined)]
         system.close_streams("reader-bob", who="editor", why="left")
         [closed] = system.closed_streams()
+        done = system.archive(system.plan_archive(), who="editor", why="left")
+        loss = system.plan_removal(done.number).losses
+        system.remove_archive(done.number, lose=[one.label for one in loss], who="editor", why="not needed")
+        yield f"{closed.stream} is gone: archive {system.archives()[0].state}"
         system.reopen_streams(closed.stream, who="editor", why="may come back")
         made = system.backup(backups)
         system.compact()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -15,11 +16,15 @@ import pytest
 from actors import (
     ArchiveRefused,
     ArchiveUnavailable,
+    Do,
+    Domain,
     EventsRemoved,
+    ModelStopped,
     OpenedForReading,
     System,
     WouldLose,
     WrongThread,
+    restore,
 )
 from actors.__main__ import main
 from tests import inside
@@ -306,6 +311,34 @@ def test_a_file_that_is_missing_is_a_problem_of_what_needs_it_alone(system: Syst
     assert system.health().status == "ok"
 
 
+@pytest.mark.parametrize("workers", WORKERS)
+def test_what_waits_for_a_missing_file_goes_on_once_it_is_back(store_path: Path, workers: Workers) -> None:
+    with System.open(store_path, warehouse, replicas=1, managers=False) as system:
+        fill(system)
+        system.consumer("mails", types=Ordered).close()
+        done = archived(system, closed=False, category="order")
+    shutil.rmtree(store_path / "replicas")
+    os.rename(done.file, f"{done.file}.away")
+    with System.open(store_path, warehouse, replicas=2, workers=workers) as system:
+        wait_until(lambda: [one for one in system.health().problems if "model sales on replica-2" in one])
+        problems = "\n".join(system.health().problems)
+        assert "model sales on replica-1 is stopped at position 1: the event at position 1 is in " in problems
+        assert system.execute(Take("s0")).version == 10
+        with pytest.raises(ModelStopped, match="is missing"):
+            system.query(Sold("s0"), consistency="strong", timeout=5)
+        with system.consumer("mails", types=Ordered) as mails, pytest.raises(ArchiveUnavailable):
+            next(mails)
+        assert not [one for one in system.health().actors if one.restarts]
+        os.rename(f"{done.file}.away", done.file)
+        wait_until(lambda: system.health().status == "ok")
+        system.wait_applied()
+        system.wait_process_managers()
+        assert system.query(Sold("s0"), consistency="strong") == 6
+        assert len(system.process_manager_states("taking")) == 6
+        with system.consumer("mails", types=Ordered) as mails:
+            assert next(mails).event == Ordered("o0", "s0")
+
+
 def test_archives_can_be_in_another_folder(system: System, store_path: Path, tmp_path: Path) -> None:
     archived(system)
     before = read_back(system)
@@ -411,6 +444,7 @@ def test_what_remains_after_a_removal(store_path: Path, workers: Workers) -> Non
         left = [one.position for one in system.subscribe(until=system.position)]
         assert left == [4, 5, 6, 10, 11, 12, 16, 17, 18, 35, 36, 37, 38]
         system.rebuild(sales, wait=True, timeout=60)
+        system.wait_applied()
         assert {row["sku"]: row["count"] for row in rows(system)[0][0]["sold"]} == {
             "s0": 3,
             "s1": 3,
@@ -424,6 +458,88 @@ def test_what_remains_after_a_removal(store_path: Path, workers: Workers) -> Non
         assert system.execute(Take("s1")).version == 10
         system.wait_process_managers()
         assert system.health().status == "ok"
+
+
+def test_what_was_removed_is_neither_executed_again_nor_in_a_receipt(system: System) -> None:
+    system.reopen_streams("order-o0", **WHO)
+    receipt = system.execute(PlaceOrder("o0", "s7"), command_id="once")
+    system.close_streams("order-o0", **WHO)
+    archived(system)
+    assert system.execute(PlaceOrder("o0", "s7"), command_id="once") == receipt
+    system.remove_archive(1, lose="all", **WHO)
+    again = system.execute(PlaceOrder("o0", "s7"), command_id="once")
+    assert (again.position, again.versions, again.events) == (receipt.position, receipt.versions, ())
+    system.reopen_streams("order-o0", **WHO)
+    with pytest.raises(EventsRemoved, match="order-o0"):
+        system.execute(PlaceOrder("o0", "s7"))
+
+
+def test_a_manager_of_a_new_version_reads_archives_and_does_without_removed_ones(store_path: Path) -> None:
+    def counting(version: int) -> Domain:
+        domain = Domain("counting")
+
+        @domain.event(state=None, stream="thing-{thing}")
+        class Counted:
+            thing: str
+
+        manager = domain.process_manager("tally", key="thing", start="beginning", version=version)
+
+        @manager.state
+        class Tally:
+            thing: str
+            count: int
+
+        def counted(state: Any, event: Any, do: Do) -> Any:
+            return Tally(event.thing, 1 if state is None else state.count + 1)
+
+        counted.__annotations__.update(state=Tally | None, event=Counted)
+        manager.on(counted)
+        vars(domain).update(Counted=Counted)
+        return domain
+
+    def counts(version: int, change: Any = lambda _system: None) -> list[int]:
+        with System.open(store_path, counting(version), replicas=1) as system:
+            system.wait_process_managers()
+            found = [state.count for _, state in system.process_manager_states("tally")]
+            change(system)
+            return found
+
+    def begin(system: Any) -> None:
+        for thing in ("a", "a", "b"):
+            system.append(f"thing-{thing}", [system.domain.Counted(thing)])
+        system.wait_process_managers()
+        system.close_streams("thing-a", **WHO)
+        archived(system)
+
+    counts(1, begin)
+    assert counts(2, lambda system: system.remove_archive(1, lose=["manager:tally"], **WHO)) == [2, 1]
+    assert counts(2) == [2, 1]
+    assert counts(3) == [1]
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_backup_has_closed_streams_and_archives(system: System, tmp_path: Path, removed: bool) -> None:
+    done = archived(system)
+    if removed:
+        system.remove_archive(1, lose="all", **WHO)
+    system.backup(tmp_path / "backups")
+    before = read_back(system) if not removed else None
+    system.close()
+    restore(tmp_path / "backups", tmp_path / "restored")
+    with System.open(tmp_path / "restored", warehouse, replicas=2, managers=True) as restored:
+        restored.wait_applied()
+        restored.wait_process_managers()
+        assert [one.stream for one in restored.closed_streams()] == DONE
+        [archive] = restored.archives()
+        assert (archive.events, archive.digest, archive.state) == (
+            9,
+            done.digest,
+            "removed" if removed else "archived",
+        )
+        if not removed:
+            assert read_back(restored) == before
+        assert restored.verify_log().findings == []
+        assert restored.health().status == "ok"
 
 
 # -- the command line ----------------------------------------------------------------------------------------
@@ -470,6 +586,55 @@ def test_the_commands_plan_archive_list_and_remove(
     assert run("archives", store_path) == 0
     assert "; removed 2" in capsys.readouterr().out
     assert run("archives", "remove", store_path, 1, *DOMAIN, "--json") == 1
+
+
+def test_commands_find_archives_that_are_elsewhere(
+    store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with System.open(store_path, warehouse, replicas=1) as system:
+        fill(system)
+        system.close_streams(DONE, **WHO)
+        system.wait_process_managers()
+        archived(system)
+    os.rename(store_path / "archives", tmp_path / "disk")
+    elsewhere = ["--archives-path", tmp_path / "disk"]
+    through = ["--through", "tests.system.test_archives:unchanged"]
+    for command, wrong in (
+        (["archives", store_path], 1),
+        (["archive", store_path, *DOMAIN], 0),
+        (["archives", "remove", store_path, 1, *DOMAIN], 1),
+        (["backup", store_path, tmp_path / "backups"], 1),
+        (["export", store_path, tmp_path / "lines"], 1),
+        (["verify", store_path], 1),
+        (["verify", store_path, "--deep", *DOMAIN], 1),
+        (["correct", store_path, *DOMAIN, *through, "--dry-run"], 1),
+        (["rebuild", "sales", "--store", store_path, *DOMAIN], 1),
+    ):
+        assert run(*command) == wrong, command
+        told = capsys.readouterr()
+        assert ("00000001.archive is missing" in told.out + told.err) == bool(wrong), command
+        assert run(*command, *elsewhere) == 0, (command, capsys.readouterr().err)
+    os.symlink(tmp_path / "disk", store_path / "archives")
+    assert run("verify", store_path) == 0
+
+
+def unchanged(_recorded: object) -> None:
+    """Corrects nothing."""
+
+
+def test_rows_are_not_compared_with_a_log_that_lacks_removed_events(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with System.open(store_path, warehouse, replicas=1) as system:
+        fill(system)
+        system.close_streams(DONE, **WHO)
+        system.wait_process_managers()
+        archived(system)
+        system.remove_archive(1, lose="all", **WHO)
+    assert run("verify", store_path, "--deep", *DOMAIN) == 0
+    out = capsys.readouterr().out
+    assert "9 events were removed with their archives" in out
+    assert "its rows were not compared with the log, which lacks the events of removed archives: 1" in out
 
 
 def test_a_missing_file_ends_the_list_with_1(store_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

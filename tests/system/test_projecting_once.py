@@ -233,7 +233,8 @@ def test_health_names_a_replica_that_differs_and_cannot_be_copied(
     system.wait_applied(timeout=PATIENCE)
     # It goes on by itself.
     assert dict(PROJECTED) == {thread_of(leader(system)): 19, thread_of(follower): 19}
-    [problem] = system.health().problems
+    # Where much else runs, health may say so, too.
+    [problem] = [one for one in system.health().problems if "other rows" in one]
     assert problem.startswith(f"model rows on {follower} has had other rows than on other replicas since ")
     monkeypatch.undo()
     append(system, range(20, 30))

@@ -17,8 +17,8 @@ from storage.files.opening_resources import Descriptor, sync_directory
 
 __all__ = ["Progress", "erase_file", "erase_folder"]
 
-PIECE = 4 << 20
-"""Bytes that are overwritten at a time."""
+ZEROS = bytes(1 << 16)
+"""What is written at a time."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were done since the last call."""
@@ -30,14 +30,13 @@ def erase_file(path: Path, progress: Progress = lambda _: None) -> None:
     A link is only removed, and so is a file that has another name, which stays. One that is missing is no
     error.
     """
-    zeros = bytes(PIECE)
     try:
         status = os.lstat(path)
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             with Descriptor(path, os.O_WRONLY) as number:
                 left, at = status.st_size, 0
                 while left > 0:
-                    done = os.pwrite(number, zeros[: min(left, PIECE)], at)
+                    done = os.pwrite(number, ZEROS[: min(left, len(ZEROS))], at)
                     at, left = at + done, left - done
                     progress(done)
                 os.fsync(number)

@@ -29,11 +29,15 @@ from storage.log.checksums import (
     correction_link,
     opened_record,
 )
+from storage.log.commit_ends import commit_ends
 from storage.log.corrections import CORRECTIONS, operation_key
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 
 __all__ = ["ChainFollower", "corrected_count", "correction_time", "link_fields", "opened_operation"]
+
+FIRST_GUESS = 100
+"""Events of a commit, before any was followed."""
 
 _EMPTY = sha256()
 _LAST_BYTES = DIGEST_BYTES + CRC_BYTES
@@ -67,6 +71,10 @@ def opened_operation(operation: bytes, number: int) -> bytes:
     return record
 
 
+class _Other(Exception):
+    """There is something else than sound events: stubs of archived ones, or damage."""
+
+
 class ChainFollower:
     """At `point`, where the last commit ended that it has followed. Errors call the source `what`.
 
@@ -79,6 +87,8 @@ class ChainFollower:
         self.archives = archives
         self._what = what
         self._links: deque[LinkRecord] = deque()
+        self._usual = FIRST_GUESS
+        """How many events a commit has, on the average of the last ones that were followed."""
 
     def links(self, links: Sequence[LinkRecord]) -> None:
         """Follow links, each where the log ended when it was made: now, or among the next events.
@@ -97,29 +107,27 @@ class ChainFollower:
             raise DamagedStore(
                 f"{self._what} goes on with position {first} after position {self.point.position}"
             )
-        # Where commits end is not known before, so each event is checked by itself: in groups, as readers do
-        # it, most groups would be checked several times.
-        checks = list(map(crc32, values, range(first, first + len(values))))
-        ends = checks.count(LAST_EVENT)
-        if checks.count(EVENT) + ends != len(checks):
-            for index, check in enumerate(checks):
-                if check not in (EVENT, LAST_EVENT, STUB, LAST_STUB):
-                    raise self._damaged(first + index)
-        if not checks or checks[-1] not in COMMIT_ENDS:
-            raise DamagedStore(
-                f"{self._what} has the beginning of a commit at position {first + len(values) - 1} alone"
-            )
-        if STUB in checks or LAST_STUB in checks:
-            self._commits_with_stubs(first, values, checks)
+        try:
+            ends = commit_ends(first, values, self._usual, _Other)
+        except _Other:
+            self._with_others(first, values)
             return
-        if ends == len(checks) and not self._links:
+        if not ends or ends[-1] != len(values) - 1:
+            raise self._without_end(first + len(values) - 1)
+        self._usual = len(values) // len(ends)
+        if len(ends) == len(values) and not self._links:
             self._commits_of_one(first, values)
-            return
-        begin = 0
-        for _ in range(ends):
-            end = checks.index(LAST_EVENT, begin)
-            self._commit(first + end, values[begin:end], values[end])
-            begin = end + 1
+        else:
+            self._commits(first, values, ends)
+
+    def go_on(self, begin: Point, end: Point) -> None:
+        """Go on after events that another one has followed from one point to the other.
+
+        Raises DamagedStore if they do not begin where this one is.
+        """
+        if begin != self.point or self._links:
+            raise self._broken(begin.position)
+        self.point = end
 
     def _commits_of_one(self, first: int, values: Sequence[bytes]) -> None:
         """Follow events that are each a commit. Raises DamagedStore."""
@@ -133,24 +141,34 @@ class ChainFollower:
             position += 1
         self.point = self.point._replace(position=position - 1, digest=digest)
 
-    def _commit(self, position: int, values: Sequence[bytes], last: bytes) -> None:
-        """Follow the events of a commit, the last of them at `position`. Raises DamagedStore."""
-        parts = [value[:-CRC_BYTES] for value in values]
-        link = _EMPTY.copy()
-        link.update(
-            b"".join(
-                (self.point.digest, b"events", *parts, last[:-_LAST_BYTES], position.to_bytes(8)),
-            )
-        )
-        digest = link.digest()
-        if digest != last[_DIGEST]:
-            raise self._broken(position)
-        self.point = Point(position, digest, self.point.link, self.point.corrections)
-        if self._links:
-            self._meet(position)
+    def _commits(self, first: int, values: Sequence[bytes], ends: Sequence[int]) -> None:
+        """Follow events whose commits end at these indexes. Raises DamagedStore."""
+        digest, join, new = self.point.digest, b"".join, _EMPTY.copy
+        begin, position = 0, first - 1
+        for end in ends:
+            position = first + end
+            # A commit at a time: all of their bytes together would not fit into the processor's cache.
+            parts = [value[:-CRC_BYTES] for value in values[begin:end]]
+            link = new()
+            link.update(join((digest, b"events", *parts, values[end][:-_LAST_BYTES], position.to_bytes(8))))
+            digest = link.digest()
+            if digest != values[end][_DIGEST]:
+                raise self._broken(position)
+            if self._links:
+                self.point = self.point._replace(position=position, digest=digest)
+                self._meet(position)
+                digest = self.point.digest
+            begin = end + 1
+        self.point = self.point._replace(position=position, digest=digest)
 
-    def _commits_with_stubs(self, first: int, values: Sequence[bytes], checks: list[int]) -> None:
+    def _with_others(self, first: int, values: Sequence[bytes]) -> None:
         """Follow commits of events of which some are archived. Raises DamagedStore, ArchiveUnavailable."""
+        checks = list(map(crc32, values, range(first, first + len(values))))
+        for index, check in enumerate(checks):
+            if check not in (EVENT, LAST_EVENT, STUB, LAST_STUB):
+                raise self._damaged(first + index)
+        if checks[-1] not in COMMIT_ENDS:
+            raise self._without_end(first + len(values) - 1)
         records = RecordFormat(ARCHIVES_FORMAT, self._what, self.archives)
         link, known = sha256(self.point.digest + b"events"), True
         for position, value, check in zip(range(first, first + len(values)), values, checks, strict=True):
@@ -201,6 +219,9 @@ class ChainFollower:
                 return b""
             records.append((command_id, record))
         return command_link(before, position, records) if [key for key, _ in records] == ids else b""
+
+    def _without_end(self, position: int) -> DamagedStore:
+        return DamagedStore(f"{self._what} has the beginning of a commit at position {position} alone")
 
     def _damaged(self, position: int) -> DamagedStore:
         error = DamagedStore(

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, Self
+from zlib import crc32
 
 import msgpack
 
@@ -38,6 +39,7 @@ __all__ = [
     "Point",
     "SegmentEnd",
     "SegmentHeader",
+    "block_head",
     "pack_events",
     "unpack_events",
 ]
@@ -217,6 +219,11 @@ class SegmentEnd(NamedTuple):
             [ArchiveCopy(*one) for one in fields.get("archives", ())],
             fields["digest"],
         )
+
+
+def block_head(kind: int, data: bytes) -> bytes:
+    """What is before a block with these bytes."""
+    return BLOCK.pack(kind, len(data), crc32(data, kind))
 
 
 def pack_events(first: int, values: Sequence[bytes]) -> bytes:

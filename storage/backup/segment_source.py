@@ -35,6 +35,7 @@ __all__ = [
     "Stretch",
     "archive_copies",
     "changes_of",
+    "end_of_run",
     "is_on_chain",
     "last_position",
     "notes_digest",
@@ -46,6 +47,13 @@ __all__ = [
 
 CHANGES = 1_000
 """Events of a correction that are read together."""
+
+STRETCH_BYTES = 16 << 20
+"""A stretch has fewer events if these exceed this, about."""
+READ_TOGETHER = 250
+"""Events after which their size is looked at."""
+SAMPLED = 10
+"""The size is that of one event in so many."""
 
 
 class Stretch(NamedTuple):
@@ -100,12 +108,44 @@ def read_stretch(log: LogTransaction, point: Point, events: int) -> Stretch:
     return Stretch(links, first, _originals(log, first, values))
 
 
+def end_of_run(log: LogTransaction, point: Point, events: int, head: int) -> Point | None:
+    """A point about `events` after another one and up to `head`, with no link of the chain between them.
+
+    None if there is none, as a link follows at once. Raises DamagedStore.
+    """
+    wanted = min(point.position + events, head)
+    with log.transaction.cursor(log.databases[CHAIN]) as cursor:
+        more = cursor.set_range(point.link) if point.link else cursor.first()
+        if more and cursor.key() == point.link:
+            more = cursor.next()
+        if more:
+            wanted = min(wanted, U64.unpack(cursor.key()[:8])[0])
+    if wanted <= point.position:
+        return None
+    with log.transaction.cursor(log.databases["events"]) as cursor:
+        if cursor.set_range(U64.pack(wanted)):
+            for position, stored in enumerate(cursor.iternext(keys=False), wanted):
+                opened = stored_digest(position, stored)
+                if opened is None:
+                    raise log.records.damaged_event(position)
+                if opened[1] is not None:
+                    return point._replace(position=position, digest=opened[1])
+    return None
+
+
 def _up_to_end(first: int, following: Iterator[bytes], events: int) -> list[bytes]:
     """About `events` stored events, up to the end of the last commit; more if none ends among them.
 
     The checksum of an event is right at its own position alone, so whoever follows the chain finds a gap.
     """
-    values = list(islice(following, events))
+    values: list[bytes] = []
+    size = 0
+    while len(values) < events and size < STRETCH_BYTES:
+        more = list(islice(following, min(READ_TOGETHER, events - len(values))))
+        if not more:
+            break
+        values += more
+        size += SAMPLED * sum(map(len, more[::SAMPLED]))
     for index in range(len(values) - 1, -1, -1):
         if crc32(values[index], first + index) in COMMIT_ENDS:
             return values[: index + 1]

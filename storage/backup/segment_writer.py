@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 from storage.backup.segment_format import (
-    BLOCK,
     CORRECTED,
     END,
     EVENTS,
@@ -24,6 +22,7 @@ from storage.backup.segment_format import (
     LinkRecord,
     SegmentEnd,
     SegmentHeader,
+    block_head,
     pack_events,
     packed_parts,
 )
@@ -48,6 +47,17 @@ class SegmentWriter:
         """Consecutive stored events from position `first` on, up to the end of a commit."""
         self._block(EVENTS, pack_events(first, values))
 
+    def packed(self, heads: bytes, blocks: Sequence[bytes]) -> None:
+        """Blocks of events that were packed before: their heads in a row, and each behind its head."""
+        self._sum.update(heads)
+        for block in blocks:
+            self._put(block)
+
+    def left_out(self, heads: bytes, size: int) -> None:
+        """Blocks of events that somebody else writes: their heads in a row, and the bytes of all."""
+        self._sum.update(heads)
+        self.written += size
+
     def links(self, links: Iterable[LinkRecord]) -> None:
         """Links of the chain, before the events that follow them."""
         self._parts(LINKS, (list(link) for link in links))
@@ -71,7 +81,7 @@ class SegmentWriter:
             self._block(kind, part)
 
     def _block(self, kind: int, data: bytes) -> None:
-        head = BLOCK.pack(kind, len(data), crc32(data, kind))
+        head = block_head(kind, data)
         self._sum.update(head)
         self._put(head)
         self._put(data)

@@ -10,14 +10,17 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypedDict
 
 from storage.backup.archive_copies import ArchiveCopies, FolderCopies, add_copies, remove_copies
 from storage.backup.backup_set import BackupSet, checked_keep, require_distinct
 from storage.backup.chain_follower import ChainFollower, correction_time, link_fields
 from storage.backup.pace import Pace, checked_rate, checked_share
+from storage.backup.run_pool import RunPool, workers_for
 from storage.backup.segment_format import (
     ARCHIVES_FORMAT,
     FORMAT,
@@ -48,7 +51,7 @@ from storage.log.open_log import LogTransaction
 
 __all__ = ["Backup", "BackupOptions", "take_backup"]
 
-STRETCH = 2_000
+STRETCH = 1_000
 """Events that are read in one transaction."""
 SHORT_STRETCH = 250
 """The same where time is left to others: it takes about half a millisecond."""
@@ -88,6 +91,7 @@ class BackupOptions(TypedDict, total=False):
     share: float
     max_bytes_per_second: float | None
     keep: int | None
+    whole_notes: bool
     progress: Progress | None
 
 
@@ -99,6 +103,7 @@ def take_backup(
     share: float = 1.0,
     max_bytes_per_second: float | None = None,
     keep: int | None = None,
+    whole_notes: bool = False,
     progress: Progress | None = None,
     copies: ArchiveCopies | None = None,
 ) -> Backup:
@@ -109,6 +114,7 @@ def take_backup(
     None for no limit. `progress` is called with the position that is reached, and the last one. `copies` are
     where the files of archives are copied to, the folder unless it is given. On return
     the file is on disk, and what comes before the last `keep` full backups is removed; None removes nothing.
+    With `whole_notes` an increment has all notes, even if they are as in the file before it.
 
     Raises InvalidBackup for a folder of something else, StoreLocked if another backup into it is running,
     DamagedStore for damage in the log, StoreFull, StorageError, ValueError. The file is then not there, and
@@ -125,7 +131,9 @@ def take_backup(
         base = None if full else backups.newest()
         backup = None
         while backup is None:
-            backup = _take(log, base, backups, copies or FolderCopies(backups), pace, progress)
+            backup = _take(
+                log, base, backups, copies or FolderCopies(backups), pace, progress, whole_notes=whole_notes
+            )
             base = None
         if keep is not None:
             backups.remove_before(keep)
@@ -140,6 +148,8 @@ def _take(
     copies: ArchiveCopies,
     pace: Pace,
     progress: Progress | None,
+    *,
+    whole_notes: bool,
 ) -> Backup | None:
     """Take a backup; None if an archive was made or removed meanwhile."""
     file = None
@@ -149,8 +159,8 @@ def _take(
             archives = archive_copies(transaction)
             if base is not None and not _continues(log, transaction, base, archives):
                 base = None
-        file = PublishedFile(backups.next_path(full=base is None))
-        backup = _Taking(log, base, archives, file, pace, progress).run()
+        file = PublishedFile(backups.next_path(full=base is None), gentle=pace.gentle)
+        backup = Taking(log, base, archives, file, pace, progress, whole_notes=whole_notes).run()
 
         def copied(size: int) -> None:
             pace.after(size)
@@ -186,7 +196,7 @@ def _continues(
     )
 
 
-class _Taking:
+class Taking:
     """One backup."""
 
     def __init__(
@@ -197,7 +207,11 @@ class _Taking:
         file: PublishedFile,
         pace: Pace,
         progress: Progress | None,
+        *,
+        id: str | None = None,
+        whole_notes: bool = False,
     ) -> None:
+        """It continues `base`, None for a full one. It gets an `id` of its own, unless one is given."""
         self._log = log
         self._archives = archives
         self._file = file
@@ -211,9 +225,10 @@ class _Taking:
             self._base_notes, self._time_us = b"", 0
         else:
             point, base_id = base.end.point, base.header.id
-            self._base_notes, self._time_us = base.end.notes_digest, base.end.time_us
+            self._base_notes = b"" if whole_notes else base.end.notes_digest
+            self._time_us = base.end.time_us
         self._header = SegmentHeader(
-            uuid.uuid4().hex,
+            id or uuid.uuid4().hex,
             log.history_id,
             log.first_history_id,
             log.created,
@@ -253,32 +268,47 @@ class _Taking:
 
     def _most(self) -> None:
         """Write events until few are left, in many transactions."""
-        for number in range(ROUNDS):
-            if number:
-                self._pace.hurry()
-            with self._log.transaction() as log:
-                head = last_position(log)
-            if head - self._chain.point.position <= LEFT:
-                return
-            while self._chain.point.position < head:
+        with ExitStack() as stack:
+            pool = None
+            for number in range(ROUNDS):
+                if number:
+                    self._pace.hurry()
                 with self._log.transaction() as log:
-                    size = self._stretch(log)
-                self._pace.after(size)
-                if self._progress is not None:
-                    self._progress(self._chain.point.position, head)
+                    head = self._head(log)
+                left = head - self._chain.point.position
+                if left <= LEFT:
+                    return
+                workers = 0 if number or self._pace.gentle else workers_for(left)
+                if workers:
+                    pool = RunPool(self._log, self._file, self._together, workers)
+                    stack.enter_context(closing(pool))
+                self._until(head, pool)
+
+    def _until(self, head: int, pool: RunPool | None) -> None:
+        """Write events up to a position, with a pool as far as that is of use."""
+        while self._chain.point.position < head:
+            if pool is not None and pool.useful:
+                pool.write(self._chain, self._writer, head, partial(self._say, head))
+                if self._chain.point.position == head:
+                    return
+            with self._log.transaction() as log:
+                size = self._stretch(log, head)
+            self._pace.after(size)
+            self._say(head)
+
+    def _say(self, head: int) -> None:
+        if self._progress is not None:
+            self._progress(self._chain.point.position, head)
 
     def _rest(self, log: LogTransaction) -> SegmentEnd:
         """Write what is left, as one transaction sees it."""
-        head = last_position(log)
+        head = self._head(log)
         while self._chain.point.position < head:
-            self._stretch(log)
-        self._links(log, read_links(log, self._chain.point.link, head))
+            self._stretch(log, head)
+        self._links(log, self._last_links(log, head))
         point = self._chain.end()
-        digest, notes = notes_digest(log)
         notes_at = self._writer.written
-        kept = digest == self._base_notes
-        if not kept:
-            self._writer.notes(stored_notes(log))
+        digest, notes, kept = self._notes(log)
         return SegmentEnd(
             point,
             time_of_event(log, point.position) or self._time_us,
@@ -292,10 +322,27 @@ class _Taking:
             self._archives,
         )
 
-    def _stretch(self, log: LogTransaction) -> int:
-        """Write the next events; returns how many bytes."""
+    def _head(self, log: LogTransaction) -> int:
+        """The position up to which events are written."""
+        return last_position(log)
+
+    def _last_links(self, log: LogTransaction, head: int) -> list[LinkRecord]:
+        """The links after the last event."""
+        return read_links(log, self._chain.point.link, head)
+
+    def _notes(self, log: LogTransaction) -> tuple[bytes, int, bool]:
+        """Write the notes, unless the base has the same; returns digest, number, and whether it has."""
+        digest, notes = notes_digest(log)
+        kept = digest == self._base_notes
+        if not kept:
+            self._writer.notes(stored_notes(log))
+        return digest, notes, kept
+
+    def _stretch(self, log: LogTransaction, head: int) -> int:
+        """Write the next events, up to a position at most; returns how many bytes."""
         before = self._writer.written
-        stretch = read_stretch(log, self._chain.point, self._together)
+        left = head - self._chain.point.position
+        stretch = read_stretch(log, self._chain.point, min(self._together, left))
         self._links(log, stretch.links)
         if stretch.values:
             self._chain.events(stretch.first, stretch.values)

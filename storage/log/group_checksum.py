@@ -14,7 +14,7 @@ from itertools import accumulate
 from struct import Struct
 from zlib import crc32
 
-__all__ = ["GROUP", "Checks", "group_checks"]
+__all__ = ["GROUP", "WORTH_JOINING", "Checks", "behind_words", "group_checks"]
 
 GROUP = 128
 """Events of a group at most; a power of two. A group does not go over a multiple of it."""
@@ -38,7 +38,7 @@ def group_checks(first: int, values: Sequence[bytes], likely: int | None) -> tup
     """
     if likely is None or len(values) <= WORTH_JOINING:
         return _each(first, values), b"".join(values)
-    joined = _joined(first, values, likely)
+    joined = b"".join(behind_words(first, values, likely))
     if crc32(joined, likely) == likely:
         return likely, joined
     view = memoryview(joined)
@@ -61,15 +61,18 @@ def _each(first: int, values: Sequence[bytes]) -> list[int]:
     return list(map(crc32, values, range(first, first + len(values))))
 
 
-def _joined(first: int, values: Sequence[bytes], kind: int) -> bytes:
-    """The events, each behind four bytes that lead from the CRC `kind` to its position."""
-    index = first % GROUP
-    same = _word(first - index & _ALL_BITS) ^ _INVERTED ^ kind
-    between = _split((_OF_INDEX ^ _IN_EACH * same).to_bytes(_WORD_BYTES * GROUP, "little"))
+def behind_words(first: int, values: Sequence[bytes], kind: int) -> list[bytes]:
+    """The events from position `first` on, each behind four bytes that lead from the CRC `kind` to it."""
+    words: list[bytes] = []
+    while len(words) < len(values):
+        index = (first + len(words)) % GROUP
+        same = _word(first + len(words) - index & _ALL_BITS) ^ _INVERTED ^ kind
+        between = _split((_OF_INDEX ^ _IN_EACH * same).to_bytes(_WORD_BYTES * GROUP, "little"))
+        words += between[index : index + len(values) - len(words)]
     parts: list[bytes] = [b""] * (2 * len(values))
-    parts[::2] = between[index : index + len(values)]
+    parts[::2] = words
     parts[1::2] = values
-    return b"".join(parts)
+    return parts
 
 
 # -- four bytes that lead from one CRC to another ------------------------------------------------------------

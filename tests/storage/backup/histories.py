@@ -67,7 +67,7 @@ class History:
         kind = self.dice.random()
         self.time_us += 1_000_000
         if kind < 0.7:
-            self._events()
+            self.events(beside=0.3)
         elif kind < 0.8:
             self._commands()
         elif kind < 0.9:
@@ -75,7 +75,8 @@ class History:
         elif self.log.head:
             self._correct()
 
-    def _events(self) -> None:
+    def events(self, *, beside: float = 0.0) -> None:
+        """One commit of events, and with the probability `beside` a command that has none."""
         events: list[RecordedEvent] = []
         commands: list[CommandRecord] = []
         for _ in range(self.dice.randint(1, 4)):
@@ -99,7 +100,7 @@ class History:
                 )
             made = self.log.head + len(events) + 1 - first
             commands.append(CommandRecord(id, first, made, b"d", f"s-{stream}", self.versions[stream]))
-        if self.dice.random() < 0.3:
+        if self.dice.random() < beside:
             commands.append(CommandRecord(f"n{self.numbers}", self.log.head, 0, b"d", "s-0", 0))
         notes = [self._note()] if self.dice.random() < 0.3 else []
         self.log.append(events, commands, notes=notes)

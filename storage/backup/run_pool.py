@@ -1,0 +1,270 @@
+"""Processes that pack runs of events for a backup, beside the one that makes it. The thread of the backup.
+
+Python verifies one event after the other, on one core. So a backup that may take all of its time shares it.
+Whatever happens to such a process, its runs are packed here in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgpack
+
+from storage.backup.chain_follower import ChainFollower
+from storage.backup.event_run import PackedRun, RunTooLarge, pack_run
+from storage.backup.run_worker import CHUNK, FAILED, PACK, PACKED, READY, WRITE, WRITTEN
+from storage.backup.segment_format import Point
+from storage.backup.segment_source import end_of_run
+from storage.backup.segment_writer import SegmentWriter
+from storage.errors import StorageError
+from storage.files.published_file import PublishedFile
+from storage.log.log_reader import LogReader
+
+__all__ = ["RunPool", "workers_for"]
+
+RUN = 8_000
+"""Events of a run, about."""
+WORTH_WORKERS = 250_000
+"""So many events take longer than starting a process."""
+MOST_WORKERS = 3
+ASKED = 2
+"""Runs that a worker is asked for at once, so that it never waits."""
+WAITING = 4
+"""Runs at most that are packed here and wait for one before them."""
+
+HOME = str(Path(__file__).resolve().parents[2])
+"""The folder that the packages are in."""
+BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from storage.backup.run_worker import main; main(sys.argv[2:])"
+)
+
+
+def workers_for(events: int) -> int:
+    """How many processes beside this one are worth starting for a number of events."""
+    if events < WORTH_WORKERS:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores - 1, MOST_WORKERS)
+
+
+class _Run:
+    """A run: who packs it, and how far that is."""
+
+    def __init__(self, number: int, begin: Point, end: Point) -> None:
+        self.number = number
+        self.begin = begin
+        self.end = end
+        self.worker: _Worker | None = None
+        self.packed: PackedRun | None = None
+        """If it was packed here."""
+        self.heads = b""
+        self.size = 0
+        """If a worker has packed it."""
+        self.offset = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be written, or has to be packed here at last."""
+        return self.size > 0 or self.worker is None or self.worker.lost
+
+
+class RunPool:
+    """Workers for a backup of `log` to a file. Close it before the file is published or discarded."""
+
+    def __init__(self, log: LogReader, file: PublishedFile, stretch: int, workers: int) -> None:
+        """Starts `workers` processes, or fewer if that is not possible. A block has `stretch` events."""
+        self._log = log
+        self._stretch = stretch
+        self._file = file
+        self._numbers = 0
+        self._too_large = False
+        self._workers: list[_Worker] = []
+        with suppress(OSError):
+            for _ in range(workers):
+                self._workers.append(_Worker(str(log.path), file.fileno(), stretch))
+
+    def write(
+        self, chain: ChainFollower, writer: SegmentWriter, head: int, progress: Callable[[], None]
+    ) -> None:
+        """Write events up to the position `head`, or to the next link of the chain.
+
+        Raises DamagedStore, StoreFull, StorageError.
+        """
+        try:
+            self._write_runs(chain, writer, head, progress)
+        except RunTooLarge:
+            self._too_large = True
+        for worker in self._workers:
+            while worker.writing and not worker.lost:
+                worker.listen(wait=True)
+            self._write_again(worker)
+
+    @property
+    def useful(self) -> bool:
+        """Whether it is faster with it than without."""
+        return not self._too_large and not all(worker.lost for worker in self._workers)
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.end()
+
+    def _write_runs(
+        self, chain: ChainFollower, writer: SegmentWriter, head: int, progress: Callable[[], None]
+    ) -> None:
+        runs: deque[_Run] = deque()
+        at = chain.point
+        more = True
+        while more or runs:
+            for worker in self._workers:
+                worker.listen(wait=False)
+                while more and worker.has_room:
+                    run = self._next_run(at, head)
+                    if run is None:
+                        more = False
+                        break
+                    worker.ask(run)
+                    runs.append(run)
+                    at = run.end
+            if more and sum(run.packed is not None for run in runs) < WAITING:
+                run = self._next_run(at, head)
+                if run is None:
+                    more = False
+                else:
+                    run.packed = self._pack(run)
+                    runs.append(run)
+                    at = run.end
+            elif runs and not runs[0].ready:
+                assert runs[0].worker is not None
+                runs[0].worker.listen(wait=True)
+            while runs and runs[0].ready:
+                run = runs.popleft()
+                self._write(run, chain, writer)
+                progress()
+
+    def _next_run(self, at: Point, head: int) -> _Run | None:
+        with self._log.transaction() as transaction:
+            end = end_of_run(transaction, at, RUN, head)
+        if end is None:
+            return None
+        self._numbers += 1
+        return _Run(self._numbers, at, end)
+
+    def _write(self, run: _Run, chain: ChainFollower, writer: SegmentWriter) -> None:
+        chain.go_on(run.begin, run.end)
+        if run.size and run.worker is not None and not run.worker.lost:
+            run.offset = self._file.leave(run.size)
+            writer.left_out(run.heads, run.size)
+            run.worker.tell_offset(run)
+            return
+        writer.packed(*(run.packed or self._pack(run)))
+
+    def _write_again(self, worker: _Worker) -> None:
+        """Write what a worker that was lost may not have written."""
+        while worker.writing:
+            _, run = worker.writing.popitem()
+            packed = self._pack(run)
+            if packed.heads != run.heads:
+                raise StorageError(
+                    f"another process has packed the events from position {run.begin.position + 1} on in "
+                    "another way than this one; if the program was replaced meanwhile, start it again"
+                )
+            self._file.write_at(run.offset, packed.blocks)
+
+    def _pack(self, run: _Run) -> PackedRun:
+        return pack_run(self._log, run.begin, run.end, self._stretch)
+
+
+class _Worker:
+    """A process that packs runs."""
+
+    def __init__(self, path: str, file: int, stretch: int) -> None:
+        """Raises OSError if it can't be started."""
+        self._stretch = stretch
+        self._packing: dict[int, _Run] = {}
+        self.writing: dict[int, _Run] = {}
+        """What it was told to write, and has not yet."""
+        self.lost = False
+        self._ready = False
+        self._unpacker = msgpack.Unpacker()
+        self._connection, theirs = socket.socketpair()
+        try:
+            with theirs:
+                flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+                self._process = subprocess.Popen(
+                    [sys.executable, *flags, "-c", BOOT, HOME, path, str(theirs.fileno()), str(file)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), file),
+                    # Ctrl-C goes to the foreground group: a worker ends with its connection.
+                    process_group=0,
+                )
+        except BaseException:
+            self._connection.close()
+            raise
+        self._waiting = select.poll()
+        self._waiting.register(self._connection, select.POLLIN)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it should be asked for more."""
+        return self._ready and not self.lost and len(self._packing) < ASKED
+
+    def ask(self, run: _Run) -> None:
+        """Let it pack a run."""
+        run.worker = self
+        self._packing[run.number] = run
+        self._say(PACK, run.number, run.begin, run.end, self._stretch)
+
+    def tell_offset(self, run: _Run) -> None:
+        """Let it write a run that it has packed."""
+        self.writing[run.number] = run
+        self._say(WRITE, run.number, run.offset)
+
+    def listen(self, *, wait: bool) -> None:
+        """Take in what it says; with `wait` at least one message, or its end."""
+        while not self.lost and self._waiting.poll(None if wait else 0):
+            try:
+                data = self._connection.recv(CHUNK)
+            except OSError:
+                data = b""
+            if not data:
+                self.end()
+            self._unpacker.feed(data)
+            for message in self._unpacker:
+                self._take(*message)
+                wait = False
+
+    def _take(self, word: str, number: int = 0, heads: bytes = b"", size: int = 0) -> None:
+        if word == READY:
+            self._ready = True
+        elif word == PACKED:
+            run = self._packing.pop(number)
+            run.heads, run.size = heads, size
+        elif word == WRITTEN:
+            del self.writing[number]
+        elif word == FAILED:
+            self.end()
+
+    def _say(self, *message: object) -> None:
+        try:
+            self._connection.sendall(msgpack.packb(message))
+        except OSError:
+            self.end()
+
+    def end(self) -> None:
+        """End the process: it writes nothing after that."""
+        self.lost = True
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()

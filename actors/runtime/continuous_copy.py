@@ -1,7 +1,8 @@
 """Copies what is committed off the machine, again and again, as backups: a thread of its own.
 
-The writer never waits for it. While the place is away nothing is kept for it but the log itself: one backup
-holds all that was committed since the last one.
+A full backup that becomes due has another one, so increments go on. The writer never waits for it. While the
+place is away nothing is kept for it but the log itself: one backup holds all that was committed since the one
+before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from actors.errors import UnadoptedCopy
 from actors.health import CopyHealth
+from actors.runtime.full_copy import FullCopy, Stopped
+from storage.backup.full_of_increment import Increment
 from storage.backup.segment_source import is_on_chain
 from storage.backup.targets import BackupTarget, backup_target
 from storage.errors import InvalidBackup, OnewriterError
@@ -31,10 +34,6 @@ SHARE = 0.25
 """Of its thread's time, at most, unless the log grows faster."""
 FIRST_RETRY, LONGEST_RETRY = 0.5, 30.0
 """Seconds between attempts while they fail."""
-
-
-class _Stopped(Exception):
-    """Ends a backup in the middle: the system is closing, and has waited long enough."""
 
 
 class ContinuousCopy:
@@ -59,8 +58,13 @@ class ContinuousCopy:
         self._seen = -1
         """The transaction of the log that was the last one when the last backup began."""
         self._id: str | None = None
-        self._full_at: float | None = None
-        """When the newest full one was made, in seconds since 1970; None before that was looked at."""
+        self._full_due_at: float | None = None
+        """When the next full one is due, in seconds since 1970; None before that was looked at."""
+        self._full: FullCopy | None = None
+        """The full one that is being made."""
+        self._full_error: str | None = None
+        self._full_failing_since: float | None = None
+        self._full_retry = FIRST_RETRY
         self._position = 0
         self._files = 0
         self._error: str | None = None
@@ -80,11 +84,13 @@ class ContinuousCopy:
         self._gone.set()
         if self._thread.is_alive():
             self._thread.join(1.0)
-        return not self._thread.is_alive()
+        full = self._full
+        return (full is None or full.join(1.0)) and not self._thread.is_alive()
 
     def health(self, head: int) -> CopyHealth:
         """How far it is, where the log ends at `head`. Any thread."""
         position = self._position
+        failing = [one for one in (self._failing_since, self._full_failing_since) if one is not None]
         return CopyHealth(
             self._target.address,
             position,
@@ -92,8 +98,8 @@ class ContinuousCopy:
             round(self._lag(position), 6),
             self._files,
             None if self._copied_at is None else round(time.monotonic() - self._copied_at, 3),
-            self._error,
-            None if self._failing_since is None else round(time.monotonic() - self._failing_since, 3),
+            self._error or self._full_error,
+            round(time.monotonic() - min(failing), 3) if failing else None,
         )
 
     def problem(self, head: int) -> str | None:
@@ -117,7 +123,7 @@ class ContinuousCopy:
                     self._copy(closing)
                     self._error = self._failing_since = None
                     retry, wait = FIRST_RETRY, self._settings.copy_interval
-                except _Stopped:
+                except Stopped:
                     return
                 except Exception as error:
                     self._failed(error)
@@ -139,16 +145,21 @@ class ContinuousCopy:
         return True
 
     def _failed(self, error: Exception) -> None:
-        text = f"{type(error).__name__}: {error}"
         if self._failing_since is None:
             self._failing_since = time.monotonic()
-        if text != self._error:
-            expected = isinstance(error, OnewriterError | OSError)
-            logger.error("copying to %s: %s", self._target.address, text, exc_info=not expected)
-        self._error = text
+        self._error = self._told(error, self._error)
+
+    def _told(self, error: Exception, before: str | None) -> str:
+        """Log an error, unless it is the one before; returns its text."""
+        text = f"{type(error).__name__}: {error}"
+        if text != before:
+            traced = None if isinstance(error, OnewriterError | OSError) else error
+            logger.error("copying to %s: %s", self._target.address, text, exc_info=traced)
+        return text
 
     def _copy(self, closing: bool) -> None:
         """Copy what is new, if anything is."""
+        self._end_full()
         with self._log.transaction() as log:
             seen = log.transaction.id()
         if seen == self._seen:
@@ -156,34 +167,66 @@ class ContinuousCopy:
         newest = self._target.newest()
         if newest is not None and self._continues(newest):
             self._position = newest.end.point.position
-        if self._full_at is None:
+        if self._full_due_at is None:
             last = self._target.last_full()
-            self._full_at = time.time() if last is None else last.header.begun.timestamp()
+            made_at = time.time() if last is None else last.header.begun.timestamp()
+            self._full_due_at = made_at + self._settings.copy_full_every
         # At the end there may not be the time for a full one.
-        full = not closing and time.time() - self._full_at > self._settings.copy_full_every
+        due = not closing and self._full is None and time.time() > self._full_due_at
         if self._target.waiting:
             # It was made before an attempt failed: what was committed since then is not in it.
-            full = not self._take(full) and full
-        self._take(full)
+            self._take(whole_notes=False)
+        full = self._take(whole_notes=due)
         newest = self._target.newest()
         self._id = None if newest is None else newest.header.id
         self._seen = seen
+        if due and not full and newest is not None:
+            self._full = FullCopy(
+                self._target,
+                self._log,
+                Increment.read(newest),
+                share=SHARE,
+                keep=self._settings.copy_keep,
+                stopping=self._closing.is_set,
+            )
 
-    def _take(self, full: bool) -> bool:
+    def _take(self, *, whole_notes: bool) -> bool:
         """Add a file; returns whether it is a full one."""
         backup = self._target.take(
             self._log,
-            full=full,
+            whole_notes=whole_notes,
             share=SHARE,
             keep=self._settings.copy_keep,
             progress=self._progress,
         )
         if backup.full:
-            self._full_at = time.time()
+            self._full_due_at = self._next_full()
         self._position = backup.position
         self._files += 1
         self._copied_at = time.monotonic()
         return backup.full
+
+    def _end_full(self) -> None:
+        """Take in what became of the full one that was being made."""
+        full = self._full
+        if full is None or not full.ended:
+            return
+        self._full = None
+        if isinstance(full.error, Stopped):
+            return
+        if full.error is None:
+            self._files += 1
+            self._full_due_at = self._next_full()
+            self._full_error = self._full_failing_since = None
+            self._full_retry = FIRST_RETRY
+            return
+        self._full_error = self._told(full.error, self._full_error)
+        self._full_failing_since = self._full_failing_since or time.monotonic()
+        self._full_due_at = time.time() + self._full_retry
+        self._full_retry = min(2 * self._full_retry, LONGEST_RETRY)
+
+    def _next_full(self) -> float:
+        return time.time() + self._settings.copy_full_every
 
     def _continues(self, newest: Segment) -> bool:
         """Whether the set can be continued; raises InvalidBackup if it is, or has become, another store's."""
@@ -203,4 +246,4 @@ class ContinuousCopy:
 
     def _progress(self, _position: int, _last: int) -> None:
         if self._gone.is_set():
-            raise _Stopped
+            raise Stopped

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,20 +19,23 @@ from storage.files.arguments import resolved_path
 from storage.files.environment import make_directory
 from storage.files.error_translation import from_system
 from storage.files.opening_resources import sync_directory
-from storage.files.published_file import PARTIAL
+from storage.files.published_file import PARTIAL, is_being_written
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = [
     "BackupSet",
     "ends_of_runs",
+    "full_name_of",
     "has_gap",
     "is_backup",
     "is_backup_name",
     "is_copy_name",
     "is_full",
+    "without_replaced",
 ]
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
+_DIGITS = 8
 _COPY = re.compile(rf"[0-9]{{8}}-[0-9a-f]{{16}}{re.escape(ENDING)}")
 
 
@@ -70,6 +73,21 @@ def is_backup(path: Path) -> bool:
         return False
 
 
+def without_replaced(names: Iterable[str]) -> list[str]:
+    """Names of complete files, sorted; of an increment and a full one with the same number the full one.
+
+    It was made in place of the increment, which a kill left.
+    """
+    found = sorted(filter(is_backup_name, names))
+    fulls = {name[:_DIGITS] for name in found if is_full(name)}
+    return [name for name in found if is_full(name) or name[:_DIGITS] not in fulls]
+
+
+def full_name_of(name: str) -> str:
+    """The name of the full backup that takes the place of an increment of this name."""
+    return f"{name[:_DIGITS]}-full.backup"
+
+
 class BackupSet:
     """The folder at `path`."""
 
@@ -81,21 +99,22 @@ class BackupSet:
     def writing(self) -> Iterator[None]:
         """Make the folder if it is missing, and keep others from writing to it during the block.
 
-        What a killed backup left is removed. Raises InvalidBackup if it holds something else, StoreLocked,
-        StoreFull, StorageError.
+        What a killed backup left is removed, and nothing that is being written. Raises InvalidBackup if it
+        holds something else, StoreLocked, StoreFull, StorageError.
         """
         self._refuse_foreign()
         make_directory(self.path)
         with StoreLock(self.path) as lock:
             lock.sign()
             for name in self._names():
-                if name.endswith(PARTIAL):
+                if name.endswith(PARTIAL) and not is_being_written(self.path / name):
                     (self.path / name).unlink(missing_ok=True)
+            self.remove_replaced()
             yield
 
     def files(self) -> list[Path]:
         """The complete files, the oldest first. Raises StorageError."""
-        return [self.path / name for name in sorted(self._names()) if _NAME.fullmatch(name)]
+        return [self.path / name for name in without_replaced(self._names())]
 
     def newest(self) -> Segment | None:
         """The newest file; None if there is none, or it can't be read."""
@@ -118,7 +137,7 @@ class BackupSet:
     def next_path(self, *, full: bool) -> Path:
         """Where the next file goes."""
         files = self.files()
-        number = int(files[-1].name[:8]) + 1 if files else 1
+        number = int(files[-1].name[:_DIGITS]) + 1 if files else 1
         return self.path / f"{number:08d}-{'full' if full else 'increment'}.backup"
 
     def remove_before(self, keep: int) -> list[Path]:
@@ -139,6 +158,12 @@ class BackupSet:
         except OSError as error:
             raise from_system(error, f"old backups in {self.path} cannot be removed", self.path) from error
         return gone
+
+    def remove_replaced(self) -> None:
+        """Remove increments in whose place full ones are. Raises StorageError."""
+        names = self._names()
+        for name in {*filter(is_backup_name, names)}.difference(without_replaced(names)):
+            (self.path / name).unlink(missing_ok=True)
 
     def _names(self) -> list[str]:
         try:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, Unpack
 
 from storage.archive.archive_file import ArchiveFile
-from storage.backup.archive_copies import Copied, remove_copies
-from storage.backup.backup_set import BackupSet, checked_keep, ends_of_runs, has_gap, is_full
+from storage.backup.archive_copies import Copied, FolderCopies, remove_copies
+from storage.backup.backup_set import BackupSet, checked_keep, ends_of_runs, full_name_of, has_gap, is_full
+from storage.backup.full_of_increment import Increment, take_full_of
 from storage.backup.places import BackupPlace, is_remote, remote_place
 from storage.backup.segment_reader import Segment, readable_segment
-from storage.backup.take_backup import Backup, BackupOptions, take_backup
+from storage.backup.take_backup import Backup, BackupOptions, Progress, take_backup
 from storage.errors import ArchiveUnavailable, StoreLocked
+from storage.files.published_file import PublishedFile
 from storage.log.log_reader import LogReader
 
 __all__ = ["BackupTarget", "FolderTarget", "RemoteTarget", "backup_target"]
@@ -39,6 +42,14 @@ class BackupTarget(Protocol):
     def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
         """As `take_backup`."""
 
+    def take_full_of(
+        self, log: LogReader, increment: Increment, share: float, keep: int | None, progress: Progress | None
+    ) -> Backup | None:
+        """Put a full backup in the place of an increment of the set. Another thread may add more meanwhile.
+
+        It is None, and the set as before, if an archive was made or removed. Raises as `take`.
+        """
+
     def close(self) -> None:
         """Remove what is temporary."""
 
@@ -55,6 +66,7 @@ class FolderTarget:
         """Touches nothing. Raises StorageError for an impossible path."""
         self._set = BackupSet(path)
         self.address = str(self._set.path)
+        self._writing = threading.Lock()
 
     @property
     def waiting(self) -> bool:
@@ -71,9 +83,30 @@ class FolderTarget:
 
     def take(self, log: LogReader, **options: Unpack[BackupOptions]) -> Backup:
         """As `take_backup`; a full one if a file is missing in the set."""
-        if self._set.path.exists() and has_gap([file.name for file in self._set.files()]):
-            options["full"] = True
-        return take_backup(log, self._set.path, **options)
+        with self._writing:
+            if self._set.path.exists() and has_gap([file.name for file in self._set.files()]):
+                options["full"] = True
+            return take_backup(log, self._set.path, **options)
+
+    def take_full_of(
+        self, log: LogReader, increment: Increment, share: float, keep: int | None, progress: Progress | None
+    ) -> Backup | None:
+        """Put a full backup in the place of an increment, as `BackupTarget` says."""
+        replaced = increment.segment.path
+        with self._writing:  # until it is locked, it looks like one that a kill has left
+            file = PublishedFile(replaced.with_name(full_name_of(replaced.name)))
+        try:
+            backup = take_full_of(log, increment, file, share, progress)
+            if backup is not None:
+                with self._writing, self._set.writing():
+                    file.publish()
+                    self._set.remove_replaced()
+                    if keep is not None:
+                        self._set.remove_before(keep)
+                        remove_copies(FolderCopies(self._set), self._set.runs_ends())
+            return backup
+        finally:
+            file.discard()  # does nothing once it is published
 
     def close(self) -> None:
         """Nothing is temporary."""
@@ -134,6 +167,27 @@ class RemoteTarget:
         if keep is not None:
             self._remove_before(keep, sorted({*names, made.name}))
         return done
+
+    def take_full_of(
+        self, log: LogReader, increment: Increment, share: float, keep: int | None, progress: Progress | None
+    ) -> Backup | None:
+        """Put a full backup in the place of an increment, as `BackupTarget` says."""
+        replaced = increment.segment.path.name
+        name = full_name_of(replaced)
+        with tempfile.TemporaryDirectory(prefix="onewriter-copying-") as folder:
+            file = PublishedFile(Path(folder, name))
+            try:
+                backup = take_full_of(log, increment, file, share, progress)
+                if backup is None:
+                    return None
+                file.publish()
+            finally:
+                file.discard()  # does nothing once it is published
+            self._place.put(file.path, name)
+        self._place.remove(replaced)
+        if keep is not None:
+            self._remove_before(keep, self._place.names())
+        return replace(backup, file=f"{self.address}/{name}")
 
     def _is_no_use(self, names: list[str]) -> bool:
         """Whether what is in the temporary folder continues what is not in the place any more."""

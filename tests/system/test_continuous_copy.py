@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,15 @@ import pytest
 from actors import System, restore
 from actors.cli.restore import main as restore_main
 from actors.demo.shop import ListProduct, ProductDetails, shop
+from actors.runtime import continuous_copy
+from actors.runtime.full_copy import FullCopy
+from storage.backup import take_backup as taking
+from storage.backup.segment_format import SegmentEnd
+from storage.backup.segment_writer import SegmentWriter
+from storage.backup.targets import FolderTarget
+from tests.faults import put_fault
 from tests.forked import Forked
-from tests.helpers import quick_folder, wait_until
+from tests.helpers import PATIENCE, quick_folder, wait_until
 
 ROUNDS = int(os.environ.get("ONEWRITER_CRASH_ROUNDS", "2"))
 INTERVAL, BOUND = 0.2, 5.0
@@ -73,6 +81,81 @@ def test_old_copies_are_removed(folder: Path) -> None:
             wait_until(lambda: copied(system))
     assert sum("full" in one for one in os.listdir(folder / "copy")) == 2
     assert restore(folder / "copy", folder / "again").position == 6
+
+
+def fulls(folder: Path) -> int:
+    return sum("full" in one and not one.endswith(".partial") for one in os.listdir(folder / "copy"))
+
+
+def test_increments_go_on_while_a_full_backup_is_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    write_end = SegmentWriter.end
+
+    def held(writer: SegmentWriter, end: SegmentEnd) -> None:
+        if threading.current_thread().name == "onewriter-full-copy":
+            reached.set()
+            assert go_on.wait(PATIENCE)
+        write_end(writer, end)
+
+    monkeypatch.setattr(SegmentWriter, "end", held)
+    with opened(folder, copy_full_every=0.001) as system:
+        listed(system, 1)
+        wait_until(lambda: copied(system))
+        listed(system, 2)
+        wait_until(reached.is_set)
+        for number in (3, 4, 5):
+            listed(system, number)
+            wait_until(lambda: copied(system))
+        assert fulls(folder) == 1
+        assert restore(folder / "copy", folder / "meanwhile").position == 5
+        go_on.set()
+        wait_until(lambda: fulls(folder) > 1)
+        listed(system, 6)
+    assert restore(folder / "copy", folder / "again").position == 6
+
+
+def test_a_full_backup_that_fails_holds_up_nothing_and_is_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(continuous_copy, "FIRST_RETRY", 0.01)
+    put_fault(monkeypatch, FolderTarget, "take_full_of", lambda: OSError("no room for all of it"))
+    with opened(folder, copy_full_every=0.001) as system:
+        listed(system, 1)
+        wait_until(lambda: system.health().copy.files > 0)  # type: ignore[union-attr]
+        listed(system, 2)
+        wait_until(lambda: "no room" in (system.health().copy.last_error or ""))  # type: ignore[union-attr]
+        listed(system, 3)
+        wait_until(lambda: system.health().copy.lag == 0)  # type: ignore[union-attr]
+
+        def listed_until_it_is_made() -> bool:
+            listed(system, system.health().position + 1)
+            return fulls(folder) > 1 and copied(system)
+
+        wait_until(listed_until_it_is_made)
+
+
+def test_closing_drops_a_full_backup_that_is_being_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taking, "LEFT", 0)
+    progress = FullCopy._progress
+    reached = threading.Event()
+
+    def held(full: FullCopy, position: int, last: int) -> None:
+        reached.set()
+        wait_until(full._stopping)
+        progress(full, position, last)
+
+    monkeypatch.setattr(FullCopy, "_progress", held)
+    with opened(folder, copy_full_every=0.001) as system:
+        listed(system, 1)
+        wait_until(lambda: copied(system))
+        listed(system, 2)
+        wait_until(reached.is_set)
+        listed(system, 3)
+    assert fulls(folder) == 1
+    assert not [one for one in os.listdir(folder / "copy") if one.endswith(".partial")]
+    assert restore(folder / "copy", folder / "again").position == 3
 
 
 def test_a_place_that_is_away_holds_up_nothing_and_is_caught_up_with(folder: Path) -> None:

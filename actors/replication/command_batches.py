@@ -11,7 +11,7 @@ __all__ = ["DAMAGED", "MISSING", "DamagedCommand", "before_command", "middle_com
 
 
 DAMAGED, MISSING = "(damaged)", "(archived)"
-"""What stands for the type of an event that can't be read, or not before its archive is there again."""
+"""In place of the type of an event that can't be read, or not before its archive is there again."""
 
 
 class DamagedCommand(Exception):

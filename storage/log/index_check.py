@@ -83,8 +83,10 @@ class IndexCheck:
         if version != 1 and get(prefix + U64.pack(version - 1), db=streams) is None:
             self._find(f"stream {stream!r} has version {version} and no version {version - 1}")
         for key in tag_keys:
-            if get(key + at, db=self._databases["tags"]) is None:
-                self._find(f"the index of tag {key[:-1].decode()!r} lacks position {position}")
+            # An entry has no value: all of it is in its key.
+            if get(key + at, db=self._databases["tags"]) != b"":
+                tag = key[:-1].decode()
+                self._find(f"the index of tag {tag!r} lacks position {position}, or is damaged there")
         self._counts["streams"] += 1
         self._counts["tags"] += len(tag_keys)
         if origin or command_key != self._run_key:

@@ -67,7 +67,7 @@ class Damage:
         at, mask = self._dice.randrange(file.stat().st_size), self._dice.randrange(1, 256)
         before = read(file, at, 1)
         write(file, at, bytes([before[0] ^ mask]))
-        return f"{file.name} byte {at} mask {mask}", lambda: write(file, at, before)
+        return f"{file.parent.name}/{file.name} byte {at} mask {mask}", lambda: write(file, at, before)
 
     def swap(self) -> tuple[str, Callable[[], None]]:
         """Exchange two blocks that differ; returns what was done, and what undoes it."""
@@ -143,7 +143,11 @@ def outcome_of_store(store: Path, sound: dict[str, str]) -> list[str]:
         return [how]
     if code:
         return ["found"]
-    return ["unused" if in_a_process(lambda: stored(store)) == ("returned", sound) else "missed"]
+    how, now = in_a_process(lambda: stored(store))
+    if (how, now) == ("returned", sound):
+        return ["unused"]
+    what = sorted({name for name, _ in now.items() ^ sound.items()}) if how == "returned" else [how]
+    return ["missed", f"in {', '.join(what)}"]
 
 
 def digest_of(backups: Path, target: Path, position: int | None) -> list[Any]:

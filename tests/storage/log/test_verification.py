@@ -114,6 +114,11 @@ DAMAGE: dict[str, tuple[str, Change, str]] = {
         delete(b"money\0" + key(20)),
         "index of tag 'money' lacks position 20",
     ),
+    "an entry of a tag that has got a value": (
+        "tags",
+        put(b"money\0" + key(20), b"something"),
+        "index of tag 'money' lacks position 20, or is damaged there",
+    ),
     "how far the indexes are": ("meta", flip(b"indexed"), "entry 'indexed' .* checksum"),
     "a link": ("chain", flip(key(12) + key(0)), "link of the chain .* checksum"),
 }

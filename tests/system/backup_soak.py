@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import queue
 import shutil
 import subprocess
@@ -218,6 +219,7 @@ def size_of(folder: Path) -> int:
 # -- the other process ---------------------------------------------------------------------------------------
 def answer_all() -> None:
     """Restore what each line of the standard input says, and print what is in it."""
+    logging.disable(logging.CRITICAL)  # that each is a copy
     for line in sys.stdin:
         asked = json.loads(line)
         try:

@@ -38,6 +38,8 @@ class ArchiveMoves:
         """Whether an archive is left to the maintenance; set by a call that could not finish one."""
         self._task: WriterTask | None = None
         self._next = 0.0
+        self._number: int | None = None
+        """The archive that is being finished; its events may all be there while the log is tidied up."""
 
     def run(self) -> None:
         """Take a step, if there is something to finish. At every tick; does not wait."""
@@ -60,11 +62,13 @@ class ArchiveMoves:
             self._parts.command_client.mailbox.put(self._task)
 
     def _step(self) -> bool:
-        """Move some events; whether there are more. The writer's thread."""
+        """Move some events; whether there is more to do. The writer's thread."""
         log = self._parts.log
         assert isinstance(log, EventLog)
-        for one in log.archives():
-            if one.state == MOVING:
-                log.move_to_archive(one.number, STEP)
-                return True
-        return False
+        if self._number is None:
+            self._number = next((one.number for one in log.archives() if one.state == MOVING), None)
+        if self._number is None:
+            return False
+        if not log.move_to_archive(self._number, STEP):
+            self._number = None
+        return True

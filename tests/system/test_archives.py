@@ -213,7 +213,8 @@ def test_commands_go_on_while_events_are_moved(system: System, monkeypatch: pyte
     plan = system.plan_archive()
     done = system.archive(plan, **WHO, progress=placing)
     assert (done.events, done.state) == (9, "archived")
-    assert between == list(range(4, 13))
+    assert len(between) >= 9
+    assert between == list(range(4, 4 + len(between)))
     assert len(system.stream("order-o0")) == 3
 
 

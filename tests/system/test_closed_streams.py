@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import lmdb
 import pytest
 
 from actors import (
+    CommandTimeout,
+    CommitUncertain,
     Do,
     Domain,
     InvalidKey,
@@ -26,7 +31,9 @@ from actors import (
     WrongThread,
 )
 from actors.__main__ import main
+from storage import EventLog
 from tests import inside
+from tests.faults import put_fault
 from tests.helpers import wait_until
 from tests.system.currencies import Balance, Noted, Paid, Pay, fill, shop
 
@@ -164,6 +171,48 @@ def test_it_is_refused_in_an_actors_own_thread(system: System) -> None:
     system.append("notes", [Noted("more")])
     wait_until(lambda: errors)
     assert isinstance(errors[0], WrongThread)
+
+
+def io_error() -> lmdb.Error:
+    """What LMDB raises where the disk fails."""
+    error = lmdb.Error("mdb_txn_commit")
+    error.code = errno.EIO  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_commit_that_failed_leaves_streams_open_or_closed_as_the_log_says(
+    system: System, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    raised = put_fault(monkeypatch, EventLog, "_commit", io_error, after=after)
+    with pytest.raises(CommitUncertain, match=r"whether the streams were closed .*closed_streams\(\) says"):
+        system.close_streams("account-a0", **WHO)
+    assert raised() == 1
+    assert [one.stream for one in system.closed_streams()] == ["account-a0"] * after
+    if after:
+        refused(lambda: system.execute(Pay("a0", 1, "EUR")), "account-a0")
+    else:
+        assert system.execute(Pay("a0", 1, "EUR")).version == 3
+    assert len(system.close_streams("account-a0", **WHO)) == (not after)
+    refused(lambda: system.execute(Pay("a0", 1, "EUR")), "account-a0")
+
+
+def test_a_writer_that_is_busy_closes_nothing_after_the_time(system: System) -> None:
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold(_first: int, _last: int) -> None:
+        busy.set()
+        go_on.wait(20)
+
+    system.on_committed(hold)
+    future = system.submit(Pay("a0", 1, "EUR"))
+    assert busy.wait(20)
+    with pytest.raises(CommandTimeout, match="before the streams were closed; nothing was written"):
+        system.close_streams("account-a0", **WHO, timeout=0.05)
+    go_on.set()
+    assert future.result(20).version == 3
+    assert system.execute(Pay("a0", 1, "EUR")).version == 4
+    assert system.closed_streams() == []
 
 
 def test_a_store_without_closed_streams_looks_at_no_notes_for_a_command(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import sys
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,8 @@ forked_workers.use()
 
 settings.load_profile(os.environ.get("ONEWRITER_HYPOTHESIS_PROFILE", "quick"))
 
+
+ROOT = Path(__file__).parents[1]
 
 SLOW = (
     "tests/benchmarks",
@@ -66,8 +71,7 @@ beside what works."""
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whole programs, and systems that start several processes; put first what waits the longest."""
-    root = Path(__file__).parents[1]
-    names = {path: path.relative_to(root).as_posix() for path in {item.path for item in items}}
+    names = {path: path.relative_to(ROOT).as_posix() for path in {item.path for item in items}}
     for item in items:
         chosen = getattr(item, "callspec", None)
         in_processes = chosen is not None and "process" in chosen.params.values()
@@ -88,6 +92,34 @@ def started_workers() -> Iterator[None]:
     """Has worker processes start as users' do, and not as forks of one that has imported the library."""
     with forked_workers.started():
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without collecting garbage: next to all of what is made there stays."""
+    gc.disable()
+    try:
+        with _one_after_the_other_at_first():
+            return (yield)
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def _one_after_the_other_at_first() -> Iterator[None]:
+    """Where pytest has still to compile the tests, as in a new clone, one process does it, not all."""
+    with open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if sys.dont_write_bytecode or all(map(_is_compiled, ROOT.glob("tests/**/test_*.py"))):
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        yield
+
+
+def _is_compiled(test: Path) -> bool:
+    """Whether pytest's bytecode of a test is there, and is no older than the test."""
+    tag = f"{sys.implementation.cache_tag}-pytest-{pytest.__version__}"
+    made = test.with_name("__pycache__") / f"{test.stem}.{tag}.pyc"
+    return made.exists() and made.stat().st_mtime >= test.stat().st_mtime
 
 
 def pytest_collection_finish() -> None:

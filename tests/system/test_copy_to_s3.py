@@ -27,8 +27,12 @@ from tests.helpers import quick_folder, wait_until
 from tests.storage.backup.histories import CODEC, ArchivingHistory, contents
 from tests.system.s3_endpoint import make_bucket, s3_endpoint
 
-pytest.importorskip("boto3", reason="needs the extra s3")
-pytest.importorskip("moto.server", reason="needs moto's server")
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed() -> None:
+    """Looked for by who runs these tests, not by every process that collects all: it takes half a second."""
+    pytest.importorskip("boto3", reason="needs the extra s3")
+    pytest.importorskip("moto.server", reason="needs moto's server")
 
 
 @pytest.fixture(scope="module")

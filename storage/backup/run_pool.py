@@ -49,8 +49,12 @@ BOOT = (
 
 
 def workers_for(events: int) -> int:
-    """How many processes beside this one are worth starting for a number of events."""
-    if events < WORTH_WORKERS:
+    """How many processes beside this one are worth starting for a number of events.
+
+    None if it is not certain that Python would be started, but the program that it is part of.
+    """
+    known = Path(sys.executable or "").name.startswith(("python", "pypy")) and not hasattr(sys, "frozen")
+    if events < WORTH_WORKERS or not known:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores - 1, MOST_WORKERS)
@@ -90,7 +94,7 @@ class RunPool:
         self._workers: list[_Worker] = []
         with suppress(OSError):
             for _ in range(workers):
-                self._workers.append(_Worker(str(log.path), file.fileno(), stretch))
+                self._workers.append(_Worker(str(log.path), str(file.partial), stretch))
 
     def write(
         self, chain: ChainFollower, writer: SegmentWriter, head: int, progress: Callable[[], None]
@@ -187,7 +191,7 @@ class RunPool:
 class _Worker:
     """A process that packs runs."""
 
-    def __init__(self, path: str, file: int, stretch: int) -> None:
+    def __init__(self, path: str, file: str, stretch: int) -> None:
         """Raises OSError if it can't be started."""
         self._stretch = stretch
         self._packing: dict[int, _Run] = {}
@@ -201,11 +205,11 @@ class _Worker:
             with theirs:
                 flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
                 self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", BOOT, HOME, path, str(theirs.fileno()), str(file)],
+                    [sys.executable, *flags, "-c", BOOT, HOME, path, file, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), file),
+                    pass_fds=(theirs.fileno(),),
                     # Ctrl-C goes to the foreground group: a worker ends with its connection.
                     process_group=0,
                 )

@@ -1,11 +1,12 @@
 """A process that packs runs of events for a backup that another one makes. Its only thread.
 
-It has a socket to that process, and the open file of the backup. It is asked for runs, says how large each is
-when it is packed, and writes it to the file once it is told where. Messages are msgpack, one after another.
+It has a socket to that process, and opens the file of the backup. It is asked for runs, says how large each
+is when it is packed, and writes it to the file once it is told where. Messages are msgpack, in a row.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import msgpack
 from storage.backup.event_run import PackedRun, pack_run
 from storage.backup.segment_format import Point
 from storage.codec.codec import Codec
+from storage.files.opening_resources import Descriptor
 from storage.files.published_file import write_at
 from storage.log.log_follower import LogFollower
 
@@ -39,8 +41,8 @@ def messages(connection: socket.socket) -> Iterator[list[Any]]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve until the connection ends. Given are the store, and the numbers of the socket and of the file."""
-    path, number, file = arguments[0], int(arguments[1]), int(arguments[2])
+    """Serve until the connection ends. Given are the store, the file, and the number of the socket."""
+    path, target, number = arguments[0], arguments[1], int(arguments[2])
     packed: dict[int, PackedRun] = {}
     with socket.socket(fileno=number) as connection:
 
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
             connection.sendall(msgpack.packb(message))
 
         try:
-            with LogFollower.open(path, Codec()) as log:
+            with LogFollower.open(path, Codec()) as log, Descriptor(target, os.O_WRONLY) as file:
                 say(READY)
                 for word, run, *values in messages(connection):
                     if word == PACK:

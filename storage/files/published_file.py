@@ -32,13 +32,14 @@ class PublishedFile:
         """
         self.path = path
         self._gentle = gentle or not hasattr(os, "posix_fadvise")
-        self._partial = path.with_name(path.name + PARTIAL)
+        self.partial = path.with_name(path.name + PARTIAL)
+        """Where it is until then."""
         self._unsynced = 0
         try:
-            self._file = open(self._partial, "xb", opener=_private)  # noqa: SIM115 (closed by discard, publish)
+            self._file = open(self.partial, "xb", opener=_private)  # noqa: SIM115 (closed by discard, publish)
             fcntl.flock(self._file, fcntl.LOCK_EX)
         except OSError as error:
-            raise from_system(error, f"{self._partial} cannot be made", path) from error
+            raise from_system(error, f"{self.partial} cannot be made", path) from error
 
     def write(self, data: bytes) -> None:
         """Add bytes. Raises StoreFull, StorageError."""
@@ -46,7 +47,7 @@ class PublishedFile:
             self._file.write(data)
             self._written(len(data))
         except OSError as error:
-            raise from_system(error, f"{self._partial} cannot be written", self.path) from error
+            raise from_system(error, f"{self.partial} cannot be written", self.path) from error
 
     def leave(self, size: int) -> int:
         """Leave bytes out that somebody else writes, from the returned offset on. Raises as `write` does."""
@@ -57,18 +58,14 @@ class PublishedFile:
             self._written(size)
             return begin
         except OSError as error:
-            raise from_system(error, f"{self._partial} cannot be written", self.path) from error
+            raise from_system(error, f"{self.partial} cannot be written", self.path) from error
 
     def write_at(self, begin: int, blocks: Sequence[bytes]) -> None:
         """Write bytes that were left out. Raises as `write` does."""
         try:
             write_at(self._file.fileno(), begin, blocks)
         except OSError as error:
-            raise from_system(error, f"{self._partial} cannot be written", self.path) from error
-
-    def fileno(self) -> int:
-        """The number of the open file, which another process may write to."""
-        return self._file.fileno()
+            raise from_system(error, f"{self.partial} cannot be written", self.path) from error
 
     def publish(self) -> None:
         """Give it its name; on return that is on disk. Raises StoreFull, StorageError."""
@@ -76,7 +73,7 @@ class PublishedFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            os.rename(self._partial, self.path)
+            os.rename(self.partial, self.path)
             sync_directory(self.path.parent)
         except OSError as error:
             raise from_system(error, f"{self.path} cannot be written", self.path) from error
@@ -86,7 +83,7 @@ class PublishedFile:
         with suppress(OSError):
             self._file.close()
         with suppress(OSError):
-            self._partial.unlink()
+            self.partial.unlink()
 
     def _written(self, size: int) -> None:
         self._unsynced += size

@@ -7,6 +7,7 @@ import sys
 import threading
 
 from storage import EventLog
+from storage.backup import run_pool
 from storage.backup import take_backup as taking
 from storage.backup.restore import restore_backup
 from tests.storage.backup.histories import CODEC, ArchivingHistory
@@ -17,6 +18,8 @@ def back_up(path: str, backups: str, seed: int) -> None:
     dice = random.Random(seed)
     taking.STRETCH = 20  # many transactions, and many writes between them
     taking.LEFT = 30
+    run_pool.RUN = 50
+    taking.workers_for = lambda _: int(dice.random() < 0.2)  # type: ignore[assignment]
     history = ArchivingHistory(path, seed)  # type: ignore[arg-type]
     with history.log as log:
         history.go_on()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,9 +201,14 @@ def test_an_error_in_the_middle_ends_the_processes(
     assert os.listdir(backups) == ["LOCK"]
 
 
-def test_processes_are_started_for_many_events_alone() -> None:
-    assert workers_for(run_pool.WORTH_WORKERS - 1) == 0
-    assert workers_for(run_pool.WORTH_WORKERS) <= run_pool.MOST_WORKERS
+def test_processes_are_started_for_many_events_and_of_python_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
+    many = run_pool.WORTH_WORKERS
+    assert [workers_for(many - 1), workers_for(many)] == [0, 2]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    assert workers_for(many) == run_pool.MOST_WORKERS
+    monkeypatch.setattr(sys, "executable", "/usr/bin/program")
+    assert workers_for(many) == 0
 
 
 def test_a_log_that_grows_meanwhile_is_backed_up(

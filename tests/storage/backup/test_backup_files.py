@@ -20,7 +20,8 @@ from storage.backup.restore import restore_backup
 from storage.backup.segment_writer import SegmentWriter
 from storage.backup.take_backup import take_backup
 from storage.backup.verify_backup import verify_backup
-from storage.files.published_file import PARTIAL, PublishedFile
+from storage.files import published_file
+from storage.files.published_file import PARTIAL, PublishedFile, is_being_written
 from storage.log.records import U64
 from tests.faults import Fault, put_fault
 from tests.storage.backup.histories import CODEC, History, contents
@@ -346,3 +347,43 @@ def test_an_operation_that_changes_no_event_is_not_missed(tmp_path: Path) -> Non
         log.record_notes([(b"closed/s-1", b"")], who="ann", why="done", time_us=1)
         take_backup(log, tmp_path / "backups")
     assert [one.findings for one in verify_backup(tmp_path / "backups")] == [[]]
+
+
+@pytest.mark.parametrize(("share", "synced"), [(1.0, "posix_fadvise"), (0.9, "fdatasync")])
+def test_a_backup_that_may_take_all_of_its_time_waits_for_the_disk_once(
+    share: float, synced: str, history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {"posix_fadvise": 0, "fdatasync": 0}
+
+    def counted(name: str) -> Callable[..., None]:
+        original = getattr(os, name)
+
+        def call(*arguments: Any) -> None:
+            calls[name] += 1
+            original(*arguments)
+
+        return call
+
+    monkeypatch.setattr(published_file, "SYNC_BYTES", 1_000)
+    for name in calls:
+        monkeypatch.setattr(os, name, counted(name))
+    take_backup(history.log, backups, share=share)
+    assert [name for name, count in calls.items() if count] == [synced]
+    assert sound(backups)
+
+
+def test_blocks_are_written_where_they_were_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(published_file, "MOST_BLOCKS", 2)
+    pwritev = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda file, data, at: pwritev(file, [data[0][:3]], at))
+    file = PublishedFile(tmp_path / "file")
+    file.write(b"before ")
+    blocks = [b"one ", b"", b"two", b" three ", b"four "]
+    begin = file.leave(sum(map(len, blocks)))
+    file.write(b"after")
+    file.write_at(begin, blocks)
+    assert is_being_written(file.partial)
+    file.publish()
+    assert (tmp_path / "file").read_bytes() == b"before one two three four after"
+    assert not is_being_written(tmp_path / "file")
+    assert not is_being_written(tmp_path / "missing")

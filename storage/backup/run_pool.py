@@ -51,13 +51,19 @@ BOOT = (
 def workers_for(events: int) -> int:
     """How many processes beside this one are worth starting for a number of events.
 
-    None if it is not certain that Python would be started, but the program that it is part of.
+    None if others use the processor, or if it is not certain that Python would be started, and not the
+    program that it is part of.
     """
     known = Path(sys.executable or "").name.startswith(("python", "pypy")) and not hasattr(sys, "frozen")
     if events < WORTH_WORKERS or not known:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores - 1, MOST_WORKERS)
+    try:
+        busy = round(os.getloadavg()[0])
+    except OSError:
+        busy = 0
+    # Of the load one may be this process itself.
+    return min(max(cores - max(busy, 1), 0), MOST_WORKERS)
 
 
 class _Run:

@@ -201,14 +201,19 @@ def test_an_error_in_the_middle_ends_the_processes(
     assert os.listdir(backups) == ["LOCK"]
 
 
-def test_processes_are_started_for_many_events_and_of_python_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3))
-    many = run_pool.WORTH_WORKERS
-    assert [workers_for(many - 1), workers_for(many)] == [0, 2]
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
-    assert workers_for(many) == run_pool.MOST_WORKERS
+def test_processes_are_started_for_many_events_on_free_cores_and_of_python_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def workers(cores: int, load: float, events: int = run_pool.WORTH_WORKERS) -> int:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0))
+        return workers_for(events)
+
+    assert [workers(cores, 0.0) for cores in (1, 2, 3, 64)] == [0, 1, 2, run_pool.MOST_WORKERS]
+    assert [workers(3, load) for load in (1.0, 1.4, 1.6, 3.0, 30.0)] == [2, 2, 1, 0, 0]
+    assert workers(3, 0.0, run_pool.WORTH_WORKERS - 1) == 0
     monkeypatch.setattr(sys, "executable", "/usr/bin/program")
-    assert workers_for(many) == 0
+    assert workers(3, 0.0) == 0
 
 
 def test_a_log_that_grows_meanwhile_is_backed_up(

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from actors.kernel.actor import refuse_in_actor
+from actors.replication.rebuild_throttle import adapted_limit
 from actors.retention.archive_plan import ArchivePlan, still_holds
 from actors.retention.writer_call import ask_writer
 from actors.runtime.archive_moves import MOVING, STEP, ArchiveMoves
@@ -20,6 +21,13 @@ from storage import ArchiveRecord, ArchiveRefused, EventLog, StorageError
 __all__ = ["archive", "archives_alone", "writable_log"]
 
 Progress = Callable[[int, int], None]
+
+STEP_SECONDS = 0.01
+"""What one step takes of the writer's time, for which commands wait."""
+FEWEST, MOST = 50, 10_000
+"""Events of one step."""
+SHARE = 0.5
+"""What the steps take of the writer's time at most."""
 
 
 def archive(
@@ -65,19 +73,26 @@ def archive(
 
 
 def _move(parts: Parts, begun: ArchiveRecord, timeout: float, told: Progress) -> None:
-    left = begun.events
+    """Have the writer move all events, in steps that leave it time for commands."""
+    left, limit = begun.events, STEP
     while left:
         operation = LogOperation(
-            partial(_step, number=begun.number),
+            partial(_step, number=begun.number, limit=limit),
             f"events were moved to archive {begun.number}",
             "archives() says how far it is; what is left is moved by itself",
         )
-        left = ask_writer(parts, operation, timeout)
+        left, took = ask_writer(parts, operation, timeout)
+        limit = adapted_limit(limit, took, limit, STEP_SECONDS, FEWEST, MOST)
         told(2 * begun.events - left, 2 * begun.events)
+        if left:
+            time.sleep(took * (1 / SHARE - 1))
 
 
-def _step(log: EventLog, number: int) -> int:
-    return log.move_to_archive(number, STEP)
+def _step(log: EventLog, number: int, limit: int) -> tuple[int, float]:
+    """How many events are left, and how long it took. The writer's thread."""
+    began = time.monotonic()
+    left = log.move_to_archive(number, limit)
+    return left, time.monotonic() - began
 
 
 def _refuse_unfinished(log: EventLog) -> None:

@@ -19,8 +19,8 @@ logger = logging.getLogger("onewriter.upkeep")
 
 MOVING = "moving"
 """The state of an archive that has some of its events still in the log."""
-STEP = 1_000
-"""Events that are moved in one transaction: some milliseconds."""
+STEP = 500
+"""Events that are moved in one transaction, at first, and by the maintenance: some milliseconds."""
 AFTER_FAILURE = 60.0
 """Seconds until a step that failed is tried again."""
 

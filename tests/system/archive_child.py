@@ -16,7 +16,7 @@ from tests.system.warehouse import Take, warehouse
 
 
 def main(store: str) -> None:
-    archiving.STEP = archive_moves.STEP = 7  # many transactions for few events
+    archiving.STEP = archiving.MOST = archive_moves.STEP = 7  # many transactions for few events
     with System.open(store, warehouse, replicas=1) as system:
         system.wait_applied()
         system.wait_process_managers()

@@ -202,7 +202,8 @@ def test_everything_is_read_from_an_archive_as_it_was(store_path: Path, workers:
 def test_commands_go_on_while_events_are_moved(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     from actors.retention import archiving
 
-    monkeypatch.setattr(archiving, "STEP", 1)
+    for name in ("STEP", "FEWEST", "MOST"):
+        monkeypatch.setattr(archiving, name, 1)
     between: list[int] = []
 
     def placing(done: int, total: int) -> None:
@@ -278,6 +279,7 @@ def test_what_a_call_could_not_finish_is_moved_by_itself(
     from actors.retention import archiving
     from actors.runtime import archive_moves
 
+    monkeypatch.setattr(archiving, "MOST", 2)
     for module in (archiving, archive_moves):
         monkeypatch.setattr(module, "STEP", 2)
 
@@ -444,8 +446,9 @@ def test_what_remains_after_a_removal(store_path: Path, workers: Workers) -> Non
         assert system.execute(PlaceOrder("o5", "s9")).version == 4
         left = [one.position for one in system.subscribe(until=system.position)]
         assert left == [4, 5, 6, 10, 11, 12, 16, 17, 18, 35, 36, 37, 38]
-        system.rebuild(sales, wait=True, timeout=60)
+        # What one replica has done with all events is not compared with what another one does without them.
         system.wait_applied()
+        system.rebuild(sales, wait=True, timeout=60)
         assert {row["sku"]: row["count"] for row in rows(system)[0][0]["sold"]} == {
             "s0": 3,
             "s1": 3,

@@ -22,7 +22,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-archive crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over damage flips interrupts many-stores soak soak-backup history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
-	bench-upcasting bench-backup bench-personal bench-tenants pictures clean
+	bench-upcasting bench-archives bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
 .SECONDARY:
 .DEFAULT_GOAL := help
@@ -133,7 +133,7 @@ bench-quick: $(VENV)/.with-bench  ## the key figures in two minutes, beside earl
 	$(RUN) -m benchmarks.quick $(BENCH)
 
 BENCHES := bench-replay bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-filtered \
-	bench-replicas bench-upcasting bench-backup bench-personal bench-tenants
+	bench-replicas bench-upcasting bench-archives bench-backup bench-personal bench-tenants
 $(BENCHES): bench-%: $(VENV)/.with-bench
 	$(RUN) -m benchmarks.$* $(BENCH)
 
@@ -147,6 +147,7 @@ bench-growth:  ## opening time, memory and files, from 10^4 to 10^7 events
 bench-replicas:  ## what three replicas cost beside one
 bench-filtered:  ## reading the log through a filter that few events match
 bench-upcasting:  ## a read model filled from events of older versions
+bench-archives:  ## what archived events cost, by the size of blocks
 bench-backup:  ## backups, and commands while they run
 bench-personal:  ## what personal fields cost, and forgetting
 bench-tenants:  ## many stores in one process: opening one on demand, and what open ones cost

@@ -18,8 +18,8 @@ __all__ = ["ARCHIVES_FOLDER", "Archives", "KnownArchive"]
 ARCHIVES_FOLDER = "archives"
 """Its name in a store's directory."""
 
-REMEMBERED_BLOCKS = 32
-"""Blocks that are kept decompressed, about 64 KiB each: whoever reads in order decompresses each once."""
+REMEMBERED_BLOCKS = 128
+"""Blocks that are kept decompressed, about 16 KiB each: a reader in order decompresses each block once."""
 
 
 class KnownArchive(NamedTuple):

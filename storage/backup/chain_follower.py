@@ -30,7 +30,7 @@ from storage.log.checksums import (
     opened_record,
 )
 from storage.log.commit_ends import commit_ends
-from storage.log.corrections import CORRECTIONS, operation_key
+from storage.log.correction_entries import CORRECTIONS, operation_key
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 

@@ -25,7 +25,8 @@ from storage.log.archive_records import (
 from storage.log.archived_event import Stub
 from storage.log.chain import CHAIN
 from storage.log.checksums import opened_event, opened_stub, resealed_event, sealed_records, sealed_stub
-from storage.log.corrections import CORRECTIONS, ChangedEvent, first_bytes, put_changes, put_operation
+from storage.log.correction_entries import CORRECTIONS, first_bytes
+from storage.log.corrections import ChangedEvent, put_changes, put_operation
 from storage.log.log_databases import DATABASES
 from storage.log.open_log import LogTransaction
 from storage.log.record_format import RecordFormat

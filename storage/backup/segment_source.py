@@ -19,15 +19,14 @@ from storage.errors import DamagedStore
 from storage.log.archive_records import stored_archives
 from storage.log.chain import CHAIN
 from storage.log.checksums import COMMIT_ENDS, first_link, resealed_event, stored_digest
-from storage.log.corrections import (
+from storage.log.correction_entries import (
     CORRECTIONS,
-    ChangedEvent,
-    corrected_events,
     corrected_positions,
     first_bytes,
     models_of,
     operation_key,
 )
+from storage.log.corrections import ChangedEvent, corrected_events
 from storage.log.open_log import LogTransaction
 from storage.log.records import U64, envelope_of
 

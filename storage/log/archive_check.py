@@ -15,7 +15,7 @@ from storage.errors import ArchiveUnavailable, DamagedStore, StorageError
 from storage.log.archive_records import StoredArchive, removal_of_operation, stored_archives
 from storage.log.archived_event import Stub
 from storage.log.checksums import opened_event
-from storage.log.corrections import first_bytes, operation_record
+from storage.log.correction_entries import first_bytes, operation_record
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 

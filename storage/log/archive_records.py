@@ -24,7 +24,8 @@ from storage.archive.archive_file import ArchiveFile
 from storage.archive.archives import Archives, KnownArchive
 from storage.errors import DamagedStore
 from storage.log.checksums import sealed_record
-from storage.log.corrections import CORRECTIONS, OperationDigest, operation_record
+from storage.log.correction_entries import CORRECTIONS, operation_record
+from storage.log.corrections import OperationDigest
 from storage.log.record_format import RecordFormat
 from storage.log.records import EPOCH, U64
 

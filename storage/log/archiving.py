@@ -13,13 +13,8 @@ from storage.errors import ArchiveRefused, ArchiveUnavailable, DamagedStore
 from storage.log.archive_records import StoredArchive
 from storage.log.archived_event import Stub
 from storage.log.checksums import opened_event, sealed_stub
-from storage.log.corrections import (
-    before_entries,
-    corrected_positions,
-    erase_before,
-    first_bytes,
-    last_number,
-)
+from storage.log.correction_entries import before_entries, corrected_positions, first_bytes, last_number
+from storage.log.erased_events import erase_before
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64
 

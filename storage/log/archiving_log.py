@@ -45,7 +45,8 @@ from storage.log.archive_records import (
 )
 from storage.log.archiving import corrected_since, erase_corrected, has_position, move_events, whole_events
 from storage.log.chain import put_correction_link
-from storage.log.corrections import last_number, write_operation
+from storage.log.correction_entries import last_number
+from storage.log.corrections import write_operation
 from storage.log.records import U64
 from storage.log.unindexed_tail import write_tail
 from storage.log.writable_log import WritableLog

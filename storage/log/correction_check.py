@@ -15,16 +15,15 @@ import msgpack
 from storage.errors import ArchiveUnavailable, DamagedStore
 from storage.log.archive_records import ARCHIVE
 from storage.log.checksums import correction_link
-from storage.log.corrections import (
+from storage.log.correction_entries import (
     CORRECTIONS,
-    OperationDigest,
     before_entries,
     correction_numbers,
-    digest_before,
-    digest_now,
     first_bytes,
     operation_record,
 )
+from storage.log.corrections import OperationDigest
+from storage.log.erased_events import digest_before, digest_now
 from storage.log.record_format import RecordFormat
 
 __all__ = ["CorrectionCheck"]

@@ -14,7 +14,7 @@ from storage.errors import DamagedStore
 from storage.files.damage import damaged_records
 from storage.files.header import META_DB
 from storage.log.chain import CHAIN, chain_end, check_no_later_links
-from storage.log.corrections import CORRECTIONS
+from storage.log.correction_entries import CORRECTIONS
 from storage.log.forgotten_ids import forgotten_through
 from storage.log.record_format import RecordFormat
 from storage.log.records import U64

@@ -12,15 +12,8 @@ from storage.errors import CodecError, DamagedStore, SnapshotClosed, StorageErro
 from storage.files.header import CHECKED_FORMAT, Header
 from storage.log.archive_reads import ArchiveReads
 from storage.log.chain import chain_end
-from storage.log.corrections import (
-    CORRECTIONS,
-    ChangedEvent,
-    Correction,
-    corrected_events,
-    corrections,
-    last_of_model,
-    stored_event_digest,
-)
+from storage.log.correction_entries import CORRECTIONS, last_of_model, stored_event_digest
+from storage.log.corrections import ChangedEvent, Correction, corrected_events, corrections
 from storage.log.history import digest_of
 from storage.log.inline_batch import InlineBatch
 from storage.log.inline_snapshot import InlineSnapshot

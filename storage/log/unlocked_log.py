@@ -16,7 +16,7 @@ from storage.files.environment import ENGINE
 from storage.files.error_translation import translate
 from storage.files.header import Header, read_header
 from storage.log.archive_records import known_archive
-from storage.log.corrections import stored_event_digest
+from storage.log.correction_entries import stored_event_digest
 from storage.log.history import History
 from storage.log.log_databases import existing_databases
 from storage.log.open_log import LogTransaction

@@ -122,3 +122,25 @@ def test_the_number_of_the_last_transaction_tells_of_a_commit(environment: lmdb.
     with environment.begin(write=True) as transaction:
         transaction.put(b"d", b"D")
     assert environment.info()["last_txnid"] == before + 1
+
+
+def test_pages_of_values_that_became_shorter_stay_half_empty_in_a_compact_copy_too(
+    environment: lmdb.Environment, tmp_path: Path
+) -> None:
+    def leaf_pages(opened: lmdb.Environment) -> int:
+        pages: int = opened.stat()["leaf_pages"]
+        return pages
+
+    keys = [number.to_bytes(8) for number in range(5_000)]
+    with environment.begin(write=True) as transaction:
+        for key in keys:
+            transaction.put(key, bytes(300))
+    before = leaf_pages(environment)
+    with environment.begin(write=True) as transaction:
+        for key in keys:
+            transaction.put(key, bytes(100))
+    assert leaf_pages(environment) == before
+    (tmp_path / "copy").mkdir()
+    environment.copy(str(tmp_path / "copy"), compact=True)
+    with lmdb.open(str(tmp_path / "copy"), lib_version=0) as copy:
+        assert leaf_pages(copy) == before

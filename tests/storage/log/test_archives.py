@@ -514,6 +514,20 @@ def test_a_stub_of_another_event_is_found(log: EventLog) -> None:
     ] == [True, True]
 
 
+def test_verify_finds_a_changed_byte_anywhere_in_an_archive(log: EventLog) -> None:
+    archive(log, of_streams(log, "s-1"))
+    log.close()
+    file = log.path / "archives" / "00000001.archive"
+    whole, dice = file.read_bytes(), random.Random(4)
+    for at in [0, 20, len(whole) - 1, *dice.sample(range(len(whole)), 20)]:
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1 :])
+        found = verify_store(log.path).findings
+        assert found, at
+        assert all("archive 1: " in one and "00000001.archive" in one for one in found)
+    file.write_bytes(whole)
+    assert verify_store(log.path).findings == []
+
+
 def test_an_event_that_came_back_into_the_log_is_found(log: EventLog) -> None:
     """Somebody restored a page, say, and the log has an event again that is in an archive."""
     was = {}

@@ -7,12 +7,14 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage import DamagedStore, EventLog, InvalidBackup, StorageError, StoreFull, StoreLocked
+from storage.backup import segment_source
 from storage.backup import take_backup as taking
 from storage.backup.backup_set import BackupSet
 from storage.backup.pace import Pace
@@ -369,6 +371,20 @@ def test_a_backup_that_may_take_all_of_its_time_waits_for_the_disk_once(
         monkeypatch.setattr(os, name, counted(name))
     take_backup(history.log, backups, share=share)
     assert [name for name, count in calls.items() if count] == [synced]
+    assert sound(backups)
+
+
+def test_of_large_events_few_are_in_memory_at_a_time(
+    history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_source, "STRETCH_BYTES", 1)
+    monkeypatch.setattr(segment_source, "READ_TOGETHER", 20)
+    monkeypatch.setattr(taking, "LEFT", 0)
+    positions = [0]
+    take_backup(history.log, backups, progress=lambda position, _: positions.append(position))
+    assert len(positions) > 5
+    assert max(later - earlier for earlier, later in pairwise(positions)) <= 20
+    assert positions[-1] == history.log.head
     assert sound(backups)
 
 

@@ -40,8 +40,8 @@ repl: $(VENV)/.with-repl  ## open a shell [DOMAIN=delivery] [STORE=path] [WRITE=
 # In five processes, each of which takes tests of another when it is done: on two cores, three of them usually wait for a
 # disk, a deadline or a child. What waits the longest begins first (WAITING in tests/conftest.py).
 PARALLEL := -n 5 --dist worksteal
-# Its stores are in memory where there is room: a commit need not wait for a disk. See docs/testing.md.
-test-fast: export TMPDIR ?= $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 4000000 ] \
+# Stores are in memory where there is room: a commit need not wait for a disk. See docs/testing.md.
+test test-fast: export TMPDIR ?= $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $$4 }')" -gt 4000000 ] \
 	2>/dev/null && echo /dev/shm || echo /tmp)
 
 test: $(VENV)/.with-dev  ## all tests [TEST="-k name"]

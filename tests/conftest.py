@@ -6,6 +6,7 @@ import fcntl
 import gc
 import os
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,14 @@ WAITING = (
 """What waits for disks and deadlines, for ten seconds a file and more, or is one long test: it begins first,
 beside what works."""
 
+ON_DISK = ("tests/storage/files", "tests/storage/backup")
+"""What has its stores on a disk even where others have theirs in memory; so has all that is marked `kill`."""
+
+
+def _is_of(path: Path, parts: tuple[str, ...]) -> bool:
+    """Whether the file of a test is, or is below, one of these."""
+    return path.relative_to(ROOT).as_posix().startswith(parts)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whole programs, and systems that start several processes; put first what waits the longest."""
@@ -79,6 +88,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     begins = {name: number for number, name in enumerate(WAITING)}
     items.sort(key=lambda item: begins.get(names[item.path], len(WAITING)))
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """As pytest's, which may be in memory; on a disk for tests that kill processes and those of files."""
+    in_memory = tmp_path.is_relative_to("/dev/shm")
+    if not in_memory or not (request.node.get_closest_marker("kill") or _is_of(request.path, ON_DISK)):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="onewriter-test-", dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def test_a_long_stream_that_is_put_off_and_holds_up_all_others_is_named(store_pa
             assert list(labels) == []
             [problem] = system.health().problems
             assert problem.startswith("consumer 'labels' delivers nothing for 3")
-            assert "and 8 positions wait: the 20 events that it may have in hand" in problem
+            assert "and 8 positions wait: the 20 events that it may have in flight" in problem
             assert "in stream 'belt-1'" in problem
         with system.consumer("labels", in_flight=200, timeout=0) as labels:
             # With room for more, other streams go on.

@@ -11,7 +11,10 @@ from actors.demo.shop import ListProduct, shop
 
 def main() -> None:
     store, copy, interval = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    with System.open(store, shop, replicas=1, copy_to=copy, copy_interval=interval) as system:
+    full_every = float(sys.argv[4]) if len(sys.argv) > 4 else 21_600.0
+    with System.open(
+        store, shop, replicas=1, copy_to=copy, copy_interval=interval, copy_full_every=full_every
+    ) as system:
         number = system.position
         while True:
             number += 1

@@ -224,11 +224,14 @@ def test_a_restore_says_what_is_missing(folder: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.kill
 def test_after_a_kill_and_the_loss_of_the_disk(folder: Path) -> None:
-    """A child is killed and its store removed; the copy ends within the interval before the last commit."""
+    """A child is killed and its store removed; the copy ends within the interval before the last commit.
+
+    Full backups are made all the time, beside the increments.
+    """
     chance = random.Random(14)
     for number in range(ROUNDS):
         store, copy = folder / f"shop-{number}", folder / f"copy-{number}"
-        child = Forked("tests.system.copy_child", str(store), str(copy), str(INTERVAL))
+        child = Forked("tests.system.copy_child", str(store), str(copy), str(INTERVAL), str(INTERVAL))
         done: dict[int, float] = {}
         wanted = chance.uniform(0.2, 1.5)
         began = None

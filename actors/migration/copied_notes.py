@@ -11,6 +11,7 @@ from actors.migration.note_kinds import StoredNote, kind_of
 from actors.subscriptions.delivery_state import StreamBacklog
 from actors.subscriptions.group_keys import backlog_key
 from actors.subscriptions.group_state import decode_backlog, encode_backlog
+from actors.writer.kept_states import KEPT
 from storage.log.log_reader import LogReader
 
 __all__ = ["copied_notes", "names_in_ids", "require_known_notes"]
@@ -19,8 +20,15 @@ CHUNK = 1_000
 
 
 def require_known_notes(source: LogReader) -> None:
-    """Raise CopyFailed for a note that may hold positions which nobody knows to move."""
+    """Raise CopyFailed for a note that may hold positions which nobody knows to move, and for a state that is
+    kept of a stream whose events were removed."""
     for key, _ in _notes(source):
+        if key.startswith(KEPT):
+            raise CopyFailed(
+                f"events of stream {key[len(KEPT) :].decode()!r} were removed with their archive, and its "
+                "state is kept as it was: a copy through a function would fold another one from what is "
+                "left; restore a backup, or export and import the store, in place of copying it"
+            )
         if kind_of(key) is None:
             raise CopyFailed(
                 f"the store has a note {key[:80]!r} of a kind that this version can't copy, as it may hold "

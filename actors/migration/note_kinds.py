@@ -246,6 +246,7 @@ KINDS = (
     NoteKind("outbox/NAME/tried/STEP", kept),
     NoteKind("outbox/NAME/behind/KEY", kept),
     NoteKind("closed/STREAM", kept),
+    NoteKind("kept/STREAM", left_out),
     NoteKind("store/identity", kept),
     NoteKind("store/keys", kept),
     NoteKind("store/destroyed/ID", kept),

@@ -73,6 +73,8 @@ class RemovalPlan:
     open_streams: int = 0
     closed_streams: int = 0
     losses: tuple[Loss, ...] = ()
+    _kept: list[str] = field(default_factory=list, repr=False)
+    """The open streams whose state is to be kept."""
 
 
 def plan_of_removal(
@@ -185,14 +187,16 @@ def _streams(
         snapshot = log.snapshot(name)
         usable = snapshot is not None and snapshot[1] in fingerprints and snapshot[0] >= version
         (kept if usable else lost).setdefault(category, []).append(name)
+        if usable:
+            plan._kept.append(name)
     for category in sorted(events):
         why = []
         if category in lost:
             why.append(f"the state of {_listed(lost[category])} can't be found any more")
         if category in kept:
             why.append(
-                f"the state of {_listed(kept[category])} is known by its snapshot alone, until its class "
-                "changes, the stream is corrected, or somebody in it is forgotten"
+                f"the state of {_listed(kept[category])} is kept as it is, and can't be folded from events "
+                "again: not for another class of it, nor once somebody in it is forgotten"
             )
         yield Loss(STREAMS, category, events[category], "; ".join(why))
 

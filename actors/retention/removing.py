@@ -10,10 +10,12 @@ from typing import Literal
 from actors.kernel.actor import refuse_in_actor
 from actors.retention.archiving import archives_alone, writable_log
 from actors.retention.removal_plan import plan_of_removal, require_agreed
+from actors.retention.stream_closing import in_parts
 from actors.retention.writer_call import ask_writer
 from actors.runtime.archive_moves import ArchiveMoves
 from actors.runtime.operation_record import checked_record
 from actors.runtime.parts import Parts
+from actors.writer.kept_states import keep_states
 from actors.writer.log_operation import LogOperation
 from storage import ArchiveRecord, EventLog
 
@@ -35,7 +37,15 @@ def remove_archive(
     writable_log(parts)
     checked_record("remove_archive", who, why)
     with archives_alone(moves):
-        require_agreed(plan_of_removal(parts, number, progress), lose)
+        plan = plan_of_removal(parts, number, progress)
+        require_agreed(plan, lose)
+        for some in in_parts(plan._kept):
+            keeping = LogOperation(
+                partial(keep_states, streams=some, codec=parts.domain.codec),
+                "states were kept",
+                "archives() says whether the archive is removed; remove it again if not",
+            )
+            ask_writer(parts, keeping, timeout)
         operation = LogOperation(
             partial(_remove, number=number, who=who, why=why),
             f"archive {number} was removed",

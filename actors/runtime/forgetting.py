@@ -21,6 +21,7 @@ from actors.runtime.parts import Parts
 from actors.runtime.rebuilds import Rebuilds
 from actors.writer.call_errors import overloaded
 from actors.writer.forget_request import ForgetRequest
+from actors.writer.kept_states import kept_streams
 from storage import OnewriterError
 from storage.log.records import name_key
 
@@ -130,8 +131,12 @@ class Forgetting:
         return max((one.position for one in receipts), default=0)
 
     def _drop_snapshots(self, end: float) -> None:
-        """Those of states that may have what was forgotten; they are taken again."""
-        found = self._parts.log.snapshot_streams(impersonal_fingerprints(self._parts.domain))
+        """Those of states that may have what was forgotten; they are taken again.
+
+        Of a stream whose earlier events were removed, the state is lost by that.
+        """
+        log, but = self._parts.log, impersonal_fingerprints(self._parts.domain)
+        found = list(dict.fromkeys((*log.snapshot_streams(but), *kept_streams(log, but))))
         for first in range(0, len(found), AT_A_TIME):
             self._ask(ForgetRequest(streams=found[first : first + AT_A_TIME]), end)
 

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from actors.domain.source_location import location_of, name_of
 from actors.domain.specs import CompiledDomain, EventSpec, StateSpec
 from actors.errors import DeciderFailed, described
-from storage import CodecError, CommandRecord, RecordedEvent
+from actors.writer.kept_states import kept_state
+from storage import CodecError, CommandRecord, EventsRemoved, RecordedEvent
 from storage.log.records import DROPPED
 from storage.value_text import short_repr
 
@@ -140,6 +141,17 @@ class AggregateCache:
         snapshot = self._history.snapshot(stream)
         if snapshot is not None and snapshot[1] == spec.fingerprint:
             version, _, state = snapshot
+        try:
+            return self._folded(stream, state, version)
+        except EventsRemoved:
+            kept = kept_state(self._history, stream, self._domain.codec, spec.classes)
+            if kept is None or kept[0] <= version:
+                raise
+        version, state = kept
+        return self._folded(stream, state, version)
+
+    def _folded(self, stream: str, state: Any, version: int) -> tuple[Any, int]:
+        """The state after the events that follow a version, and the version after them."""
         while events := self._history.read_stream(stream, version, 1000):
             for recorded in events:
                 if recorded.event is not DROPPED:

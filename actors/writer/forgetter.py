@@ -6,6 +6,7 @@ import time
 
 from actors.writer.exclusive_work import ExclusiveWork
 from actors.writer.forget_request import ForgetRequest
+from actors.writer.kept_states import drop_kept_states
 
 __all__ = ["Forgetter"]
 
@@ -21,6 +22,7 @@ class Forgetter(ExclusiveWork):
                     self._forget(request)
                 else:
                     self._log.drop_snapshots(request.streams)
+                    drop_kept_states(self._log, request.streams)
             request.future.set_result(None)
 
     def _forget(self, request: ForgetRequest) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -21,6 +21,7 @@ from actors import (
     EventsRemoved,
     ModelStopped,
     OpenedForReading,
+    Personal,
     System,
     WouldLose,
     WrongThread,
@@ -31,10 +32,12 @@ from tests import inside
 from tests.helpers import wait_until
 from tests.system.warehouse import (
     CountItems,
+    CountTaken,
     Ordered,
     PlaceOrder,
     Sold,
     Take,
+    Taken,
     fill,
     read_back,
     rows,
@@ -45,6 +48,7 @@ from tests.system.warehouse import (
 
 Workers = Literal["thread", "process"]
 WORKERS = [pytest.param("thread"), pytest.param("process", marks=pytest.mark.slow)]
+Name = Annotated[str, Personal(subject="member")]
 WHO = {"who": "ann", "why": "old"}
 DONE = ["order-o0", "order-o1", "order-o2"]
 DOMAIN = ["--domain", "tests.system.warehouse:warehouse"]
@@ -391,7 +395,7 @@ def test_removing_names_all_who_lose_something(system: System) -> None:
     assert whys["consumer:mails"] == "it has not had 9 of the events yet"
     assert whys["model:sales"] == "it can't be filled from all its events any more"
     assert whys["streams:stock"].startswith(
-        "the state of 2 open streams (stock-s0, stock-s1) is known by its"
+        "the state of 2 open streams (stock-s0, stock-s1) is kept as it is"
     )
 
 
@@ -519,6 +523,98 @@ def test_a_manager_of_a_new_version_reads_archives_and_does_without_removed_ones
     assert counts(2, lambda system: system.remove_archive(1, lose=["manager:tally"], **WHO)) == [2, 1]
     assert counts(2) == [2, 1]
     assert counts(3) == [1]
+
+
+def test_the_state_of_a_truncated_stream_is_kept_in_backups_exports_and_without_snapshots(
+    system: System, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archived(system, before_snapshot=True, category="stock")
+    system.remove_archive(1, lose="all", **WHO)
+    assert stock_of(system) == [9, 9]
+    inside.log(system).drop_snapshots(["stock-s0", "stock-s1"])
+    system.kill("command-handler")
+    assert stock_of(system) == [9, 9]
+    system.backup(tmp_path / "backups")
+    system.close()
+    restore(tmp_path / "backups", tmp_path / "restored")
+    assert run("export", system.path, tmp_path / "lines") == 0
+    assert run("import", tmp_path / "lines", tmp_path / "imported") == 0
+    for name in ("restored", "imported"):
+        with System.open(tmp_path / name, warehouse, replicas=1, managers=False) as again:
+            assert again.execute(Take("s0")).events == (Taken("s0"),)
+            assert stock_of(again) == [10, 9]
+            with pytest.raises(EventsRemoved):
+                again.stream("stock-s0")
+    capsys.readouterr()
+    through = ["--through", "tests.system.test_archives:unchanged"]
+    assert run("copy", system.path, tmp_path / "copied", *through) == 1
+    assert "events of stream 'stock-s0' were removed with their archive" in capsys.readouterr().err
+    assert not (tmp_path / "copied").exists()
+
+
+def stock_of(system: System) -> list[int]:
+    """What was taken of two products, as the writer's states say."""
+    return [system.execute(CountTaken(sku)).events[0].count for sku in ("s0", "s1")]
+
+
+def accounts(release: int) -> Any:
+    """A name in a state that is no personal field; in the second release the state has one more field."""
+    domain = Domain("accounts")
+    if release == 1:
+
+        @domain.state(stream="account-{member}", snapshot_every=2)
+        class Account:
+            member: str
+            name: str
+
+    else:
+
+        @domain.state(stream="account-{member}", snapshot_every=2)
+        class Account:
+            member: str
+            name: str
+            limit: int = 7
+
+    @domain.event(Account)
+    class Named:
+        member: str
+        name: Name
+
+    @domain.command(Account)
+    class Rename:
+        member: str
+        name: Name
+
+    @domain.decide(Rename, state=Account | None)
+    def rename(state: Any, command: Any) -> Any:
+        before = "" if state is None else f"{state.name} {getattr(state, 'limit', '')} "
+        return Named(command.member, f"{before}{command.name}")
+
+    @domain.evolve(Named, state=Account | None)
+    def named(_state: Any, event: Any) -> Any:
+        return Account(event.member, event.name)
+
+    vars(domain).update(Rename=Rename)
+    return domain
+
+
+def test_a_kept_state_is_read_by_the_next_release_and_deleted_with_who_is_forgotten(
+    store_path: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "master.key"
+    assert run("keys", "new", key) == 0
+    first, second = accounts(1), accounts(2)
+    with System.open(store_path, first, replicas=1, master_key=key) as system:
+        for name in ("a", "b"):
+            system.execute(first.Rename("ann", name))
+        archived(system, before_snapshot=True)
+        system.remove_archive(1, lose="all", **WHO)
+    with System.open(store_path, second, replicas=1, master_key=key) as system:
+        assert system.execute(second.Rename("ann", "c")).events[0].name == "a  b 7 c"
+        system.forget("ann")
+        assert inside.notes(system, b"kept/") == []
+        with pytest.raises(EventsRemoved, match="account-ann"):
+            system.execute(second.Rename("ann", "d"))
 
 
 @pytest.mark.parametrize("removed", [False, True])

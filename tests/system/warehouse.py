@@ -33,6 +33,17 @@ class Taken:
     sku: str
 
 
+@warehouse.event(Stock, state=None)
+class Counted:
+    sku: str
+    count: int
+
+
+@warehouse.command(Stock)
+class CountTaken:
+    sku: str
+
+
 @warehouse.command(Order)
 class PlaceOrder:
     order: str
@@ -57,6 +68,11 @@ def place_order(_order: Order | None, command: PlaceOrder) -> Any:
 @warehouse.decide
 def count_items(order: Order, command: CountItems) -> Any:
     yield Ordered(command.order, f"{order.items} before")
+
+
+@warehouse.decide
+def count_taken(stock: Stock, command: CountTaken) -> Any:
+    yield Counted(command.sku, stock.taken)
 
 
 @warehouse.decide

@@ -6,8 +6,11 @@ Events after `head` are not shown: what a failed commit may have left is invisib
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
+
+import lmdb
 
 from storage.errors import ArchiveUnavailable, CodecError, DamagedStore
 from storage.log.index_reads import (
@@ -16,6 +19,7 @@ from storage.log.index_reads import (
     check_tag,
     events_of_stream,
     events_of_tag,
+    numbers_of_stream,
     of_stream,
     positions_of_stream,
     with_tag,
@@ -156,18 +160,22 @@ class EventReads(OpenLog):
 
     def positions_in_stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[int]:
         """As `read_stream`, but return the positions alone; nothing is decoded."""
-        name, tail, head = name_key("stream", stream), self._current_tail(), self._head
-        with self._reading() as transaction:
-            return positions_of_stream(
-                transaction, self._databases, tail, self._records, name, after_version, limit, head
-            )
+        with self._reading_stream(stream, after_version, limit) as (transaction, name, positions):
+            return numbers_of_stream(transaction, self._databases, name, positions)
 
     def _records_in_stream(self, stream: str, after_version: int, limit: int | None) -> list[StoredRecord]:
+        with self._reading_stream(stream, after_version, limit) as (transaction, name, positions):
+            return events_of_stream(transaction, self._databases, self._records, name, positions)
+
+    @contextmanager
+    def _reading_stream(
+        self, stream: str, after_version: int, limit: int | None
+    ) -> Iterator[tuple[lmdb.Transaction[bytes], bytes, list[bytes]]]:
+        """A transaction, the name of a stream as bytes, and where its events are."""
         name, tail, head = name_key("stream", stream), self._current_tail(), self._head
         with self._reading() as transaction:
-            return events_of_stream(
-                transaction, self._databases, tail, self._records, name, after_version, limit, head
-            )
+            log = transaction, self._databases, tail, self._records
+            yield transaction, name, positions_of_stream(*log, name, after_version, limit, head)
 
     def read_tag(self, tag: str, after: int = 0, limit: int | None = None) -> list[RecordedEvent]:
         """Return the events with a tag from position after + 1 on; all of them without a limit.

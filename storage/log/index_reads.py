@@ -28,30 +28,13 @@ __all__ = [
     "check_tag",
     "events_of_stream",
     "events_of_tag",
+    "numbers_of_stream",
     "of_stream",
     "positions_of_stream",
     "with_tag",
 ]
 
 Databases = dict[str, lmdb._Database]
-
-
-def events_of_stream(
-    transaction: lmdb.Transaction[bytes],
-    databases: Databases,
-    tail: UnindexedTail,
-    records: RecordFormat,
-    name: bytes,
-    after: int,
-    limit: int | None,
-    head: int,
-) -> list[tuple[int, bytes]]:
-    """Positions and own bytes of a stream's events from version after + 1 on; none is beyond `head`.
-
-    Raises DamagedStore, ArchiveUnavailable.
-    """
-    positions = _positions_of_stream(transaction, databases, tail, records, name, after, limit, head)
-    return _events(transaction, databases, records, "streams", name, positions)
 
 
 def positions_of_stream(
@@ -63,29 +46,35 @@ def positions_of_stream(
     after: int,
     limit: int | None,
     head: int,
-) -> list[int]:
-    """As `events_of_stream`, without the events: they need not be read, nor their archives be there."""
-    positions = _positions_of_stream(transaction, databases, tail, records, name, after, limit, head)
-    stored = _stored(transaction, databases, "streams", name, positions)
-    return [_number(at) for at, _ in stored]
-
-
-def _positions_of_stream(
-    transaction: lmdb.Transaction[bytes],
-    databases: Databases,
-    tail: UnindexedTail,
-    records: RecordFormat,
-    name: bytes,
-    after: int,
-    limit: int | None,
-    head: int,
 ) -> list[bytes]:
+    """The positions of a stream's events from version after + 1 on; none is beyond `head`.
+
+    Raises DamagedStore.
+    """
     prefix = name + b"\0"
     with transaction.cursor(databases["streams"]) as cursor:
         positions, indexed = stream_positions(cursor, tail, prefix, after, limit, U64.pack(head))
         if records.checked and (limit is None or len(positions) < limit):
             check_stream_end(transaction, databases, cursor, prefix, after + indexed, records, bool(indexed))
     return positions
+
+
+def events_of_stream(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    name: bytes,
+    positions: list[bytes],
+) -> list[tuple[int, bytes]]:
+    """The events of a stream at these positions. Raises DamagedStore, ArchiveUnavailable."""
+    return _events(transaction, databases, records, "streams", name, positions)
+
+
+def numbers_of_stream(
+    transaction: lmdb.Transaction[bytes], databases: Databases, name: bytes, positions: list[bytes]
+) -> list[int]:
+    """The positions as numbers, without reading the events, which have to be there. Raises DamagedStore."""
+    return [_number(at) for at, _ in _stored(transaction, databases, "streams", name, positions)]
 
 
 def events_of_tag(

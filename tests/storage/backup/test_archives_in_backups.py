@@ -41,7 +41,7 @@ def restored(source: Path, target: Path, **options: Any) -> dict[str, Any]:
         return contents(log)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_log_with_archives_comes_back_at_every_point(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

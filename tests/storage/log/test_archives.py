@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from storage.log.log_reader import LogReader
 from storage.log.records import DROPPED, encode_event, envelope_of
 from storage.log.verification import verify_store
 from tests.faults import Fault, put_fault
+from tests.helpers import PATIENCE
 
 CODEC = Codec()
 STREAMS = 7
@@ -193,6 +195,32 @@ def test_the_record_says_what_was_archived_by_whom_and_why(log: EventLog) -> Non
     assert [one.count for one in log.corrections()] == [0]
 
 
+def test_threads_read_while_events_are_moved(log: EventLog) -> None:
+    before = contents(log)
+    made = log.begin_archive(list(range(1, log.head)), **WHO)
+    done, read = threading.Event(), [0, 0]
+    failed: list[BaseException] = []
+
+    def reader(number: int) -> None:
+        try:
+            while not done.is_set() or not read[number]:
+                assert contents(log) == before
+                read[number] += 1
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=reader, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    while log.move_to_archive(made.number, 9):
+        pass
+    done.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not failed, failed[0]
+    assert min(read) > 0
+
+
 def test_a_follower_reads_archived_events_too(log: EventLog) -> None:
     before = contents(log)
     record = log.begin_archive(of_streams(log, "s-1"), **WHO)
@@ -338,6 +366,7 @@ def test_a_stream_is_read_from_behind_what_was_removed(log: EventLog) -> None:
         log.read_stream("s-1", after_version=half - 1)
     with pytest.raises(CorrectionRefused, match="can only be had from its snapshot"):
         correct(log, events[-1].position)
+    assert [log.removed_with(name) for name in ("s-1", "s-2", "none")] == [number, 0, 0]
 
 
 def test_what_is_open_elsewhere_notices_a_removal(log: EventLog) -> None:
@@ -643,7 +672,7 @@ def leaf_pages(log: EventLog) -> int:
 
 def test_what_is_left_of_archived_events_takes_fewer_pages(tmp_path: Path) -> None:
     with EventLog.open(tmp_path / "log", CODEC, durable=False) as log:
-        fill(log, 2_500)
+        fill(log, 1_500)
         before, pages = contents(log), leaf_pages(log)
         archive(log, list(range(1, log.head - 50)), 2_000)
         assert leaf_pages(log) < 0.75 * pages
@@ -659,7 +688,7 @@ def compact(log: EventLog) -> int:
 
 def test_a_log_is_compacted_while_events_are_moved(tmp_path: Path) -> None:
     with EventLog.open(tmp_path / "log", CODEC, durable=False) as log:
-        fill(log, 2_500)
+        fill(log, 1_500)
         before, whole = contents(log), compact(log)
         made = log.begin_archive(list(range(1, log.head - 50)), **WHO)
         log.move_to_archive(made.number, made.events // 2)

@@ -45,7 +45,7 @@ class Plan:
     backups: int | None = None
     interval: float = 1.0
     full_every: int = 20
-    events: int = 60_000
+    events: int = 15_000
     bulk_callers: int = 2
     callers: int = 4
     share: float = 0.25

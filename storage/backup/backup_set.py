@@ -23,6 +23,7 @@ from storage.files.published_file import PARTIAL, is_being_written
 from storage.files.store_lock import LOCK_FILE, StoreLock
 
 __all__ = [
+    "LOOKS",
     "BackupSet",
     "ends_of_runs",
     "full_name_of",
@@ -36,6 +37,8 @@ __all__ = [
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
 _DIGITS = 8
+LOOKS = 5
+"""So often a set is looked at again, of which files are gone as soon as they are to be read."""
 _COPY = re.compile(rf"[0-9]{{8}}-[0-9a-f]{{16}}{re.escape(ENDING)}")
 
 
@@ -214,10 +217,19 @@ def segments_of(path: Path) -> list[Segment]:
     """
     if not path.exists():
         raise InvalidBackup(f"there is no backup at {path}; check the path")
-    files = BackupSet(path).files() if path.is_dir() else [path]
-    if not files:
-        raise InvalidBackup(f"{path} holds no backup; give the folder that `onewriter backup` was given")
-    return [open_segment(file) for file in files]
+    if not path.is_dir():
+        return [open_segment(path)]
+    for look in range(LOOKS):
+        files = BackupSet(path).files()
+        if not files:
+            raise InvalidBackup(f"{path} holds no backup; give the folder that `onewriter backup` was given")
+        try:
+            return [open_segment(file) for file in files]
+        except StorageError:
+            # Whoever backs up may remove old files meanwhile.
+            if look == LOOKS - 1 or all(file.exists() for file in files):
+                raise
+    raise AssertionError
 
 
 def require_distinct(target: Path, store: Path) -> None:

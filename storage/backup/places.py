@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from storage.backup.backup_set import ends_of_runs, is_backup_name
+from storage.backup.backup_set import LOOKS, ends_of_runs, is_full
 from storage.backup.segment_reader import readable_segment
-from storage.errors import InvalidBackup
+from storage.errors import InvalidBackup, StorageError
 
 __all__ = ["BackupPlace", "fetched", "is_remote", "remote_place"]
 
@@ -76,22 +76,39 @@ def fetched(
         yield Path(os.path.realpath(source))
         return
     place = remote_place(str(source))
+    names = _wanted(place, whole=whole)
+    for look in range(LOOKS):
+        with tempfile.TemporaryDirectory(prefix="onewriter-fetched-", dir=scratch) as folder:
+            try:
+                _fetch(place, names, Path(folder))
+            except StorageError:
+                # Whoever backs up may remove old files meanwhile.
+                before, names = names, _wanted(place, whole=whole)
+                if look == LOOKS - 1 or set(before) <= set(names):
+                    raise
+                continue
+            yield Path(folder)
+            return
+
+
+def _wanted(place: BackupPlace, *, whole: bool) -> list[str]:
+    """The names of the files that are fetched. Raises InvalidBackup if there is none."""
     names = place.names()
     if not names:
         raise InvalidBackup(f"there is no backup at {place.address}; check the address")
-    fulls = [name for name in names if name.endswith("-full.backup")]
-    if fulls and not whole:
-        names = [name for name in names if name >= fulls[-1]]
-    assert all(map(is_backup_name, names))
-    with tempfile.TemporaryDirectory(prefix="onewriter-fetched-", dir=scratch) as folder:
-        # Imported here, as it is of use for other places alone. Many files are small.
-        from concurrent.futures import ThreadPoolExecutor
+    fulls = list(filter(is_full, names))
+    return names if whole or not fulls else [name for name in names if name >= fulls[-1]]
 
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda name: place.fetch(name, Path(folder, name)), names))
-            needed = _needed_copies(Path(folder, name) for name in ends_of_runs(names))
-            list(pool.map(lambda name: place.fetch(name, Path(folder, name)), needed))
-        yield Path(folder)
+
+def _fetch(place: BackupPlace, names: list[str], folder: Path) -> None:
+    """Fetch files, and the copies of archives that they need."""
+    # Imported here, as it is of use for other places alone. Many files are small.
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: place.fetch(name, folder / name), names))
+        needed = _needed_copies(folder / name for name in ends_of_runs(names))
+        list(pool.map(lambda name: place.fetch(name, folder / name), needed))
 
 
 def _needed_copies(ends: Iterable[Path]) -> list[str]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from tests.helpers import PATIENCE
 
+READY = b"HTTP/1.1 100"
 Cut = int | Literal["answer"] | None
 
 
@@ -138,9 +139,19 @@ class _Connection:
             self._server.sendall(data)
 
     def _to_client(self) -> None:
-        proxy = self._proxy
+        proxy, waiting = self._proxy, b""
         while data := self._server.recv(1 << 16):
-            if proxy._cut == "answer" and self._put >= 0 and not data.startswith(b"HTTP/1.1 100"):
+            if proxy._cut != "answer" or self._put < 0:
+                self._client.sendall(waiting + data)
+                waiting = b""
+                continue
+            # That the server is ready for what is put is no answer to it; it may come in pieces, or with one.
+            waiting += data
+            if waiting.startswith(READY[: len(waiting)]):
+                ready, end, rest = waiting.partition(b"\r\n\r\n")
+                if end:
+                    self._client.sendall(ready + end)
+                    waiting = rest
+            if waiting and not waiting.startswith(READY[: len(waiting)]):
                 proxy._count()
                 return
-            self._client.sendall(data)

@@ -14,6 +14,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from actors.cli.backup import main as backup_main
 from actors.cli.verify import main as verify_main
 from actors.demo.shop import ListProduct, shop
 from actors.runtime import continuous_copy
-from storage.backup import s3_place
+from storage.backup import backup_set, s3_place
 from storage.backup.places import fetched, remote_place
 from tests.faults import put_fault
 from tests.forked import Forked
@@ -206,6 +207,30 @@ def test_a_set_of_which_files_are_gone_is_continued_by_a_full_backup(
         last = listed(system, 1)
         wait_until(lambda: copied(system))
         assert check_restored(system, direct, folder) == last
+
+
+@pytest.mark.parametrize("remote", [False, True], ids=["folder", "S3"])
+def test_a_set_whose_old_files_are_removed_while_it_is_read_is_looked_at_again(
+    remote: bool, folder: Path, endpoint: str, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places(endpoint, proxy)[0] if remote else str(folder / "copy")
+    once = threading.Lock()
+    with opened(folder) as system:
+        for _ in range(2):
+            listed(system, 1)
+            system.backup(place)
+        last = listed(system, 1)
+        owner, name = (s3_place.S3Place, "fetch") if remote else (backup_set, "open_segment")
+        read = getattr(owner, name)
+
+        def removed_meanwhile(*arguments: Any) -> Any:
+            if once.acquire(blocking=False):
+                system.backup(place, full=True, keep=1)
+            return read(*arguments)
+
+        monkeypatch.setattr(owner, name, removed_meanwhile)
+        assert check_restored(system, place, folder) == last
+        assert once.locked()
 
 
 # -- a kill --------------------------------------------------------------------------------------------------

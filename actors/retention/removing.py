@@ -34,7 +34,7 @@ def remove_archive(
 ) -> ArchiveRecord:
     """As `System.remove_archive`."""
     refuse_in_actor("remove_archive", parts.progress)
-    writable_log(parts)
+    log = writable_log(parts)
     checked_record("remove_archive", who, why)
     with archives_alone(moves):
         plan = plan_of_removal(parts, number, progress)
@@ -54,8 +54,10 @@ def remove_archive(
             forgets_states=True,
         )
         record: ArchiveRecord = ask_writer(parts, operation, timeout)
+        # Not in the writer's thread: a large file takes seconds.
+        log.erase_removed_archives()
     return record
 
 
 def _remove(log: EventLog, number: int, who: str, why: str) -> ArchiveRecord:
-    return log.remove_archive(number, who=who, why=why, time_us=time.time_ns() // 1000)
+    return log.remove_archive(number, who=who, why=why, time_us=time.time_ns() // 1000, erase=False)

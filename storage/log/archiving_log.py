@@ -181,8 +181,12 @@ class ArchivingLog(WritableLog):
             left = archive.events - archive.moved_events
             return left or int(self._pack(archive))
 
-    def remove_archive(self, number: int, *, who: str, why: str, time_us: int) -> ArchiveRecord:
+    def remove_archive(
+        self, number: int, *, who: str, why: str, time_us: int, erase: bool = True
+    ) -> ArchiveRecord:
         """Remove an archive: its events are gone for good. Its file is overwritten and deleted.
+
+        That takes as long as it is large; without `erase` it is left to `erase_removed_archives`.
 
         From then on its events are read as dropped ones. Positions, streams, tags and command ids stay as
         they are; backups that were made before have the events. If the file can't be deleted, the next
@@ -208,8 +212,22 @@ class ArchivingLog(WritableLog):
                 [record] = archive_records(*log, self._archives, [archive])
             self._chain_end = chain_end
             self._archives.forget(number)
-            self._erase(self._archives.path(number))
+        if erase:
+            self.erase_removed_archives()
         return record
+
+    def erase_removed_archives(self) -> None:
+        """Overwrite and delete the files of archives that were removed, as far as they are still there.
+
+        Any thread, while no other one does it. Raises StorageError, DamagedStore.
+        """
+        if self._header.format >= ARCHIVES_FORMAT:
+            with self._reading() as transaction:
+                found = stored_archives(transaction, self._databases, self._records)
+            for archive in found:
+                path = self._archives.path(archive.number)
+                if archive.removal and path.exists():
+                    self._erase(path)
 
     def _require_not_moving(self, positions: Collection[int]) -> None:
         """Raise CorrectionRefused if an archive has one of these events that is still in the log, too."""
@@ -337,13 +355,8 @@ class ArchivingLog(WritableLog):
             for name in os.listdir(folder):
                 if name.endswith(ENDING + PARTIAL):
                     erase_file(folder / name)
-        if folder.is_dir() and self._header.format >= ARCHIVES_FORMAT:
-            with self._reading() as transaction:
-                found = stored_archives(transaction, self._databases, self._records)
-            for archive in found:
-                path = self._archives.path(archive.number)
-                if archive.removal and path.exists():
-                    self._erase(path)
+        if folder.is_dir():
+            self.erase_removed_archives()
 
     def _erase(self, path: Path) -> None:
         erase_file(path)

@@ -118,7 +118,7 @@ def without_times(found: Any) -> Any:
     )
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings().max_examples // 4 + 1)
 @given(steps)
 def test_archives_change_nothing_that_is_read(script: list[tuple[Any, ...]]) -> None:
     with quick_folder() as folder:

@@ -322,6 +322,23 @@ def test_events_of_a_removed_archive_are_dropped_ones(log: EventLog) -> None:
     assert check.unchecked > 0
 
 
+def test_the_file_of_a_removed_archive_is_erased_later_if_it_is_asked_for_so(log: EventLog) -> None:
+    numbers = [archive(log, of_streams(log, stream)) for stream in ("s-1", "s-2", "s-3")]
+    files = [Path(one.file) for one in log.archives()]
+    for number in numbers[:2]:
+        log.remove_archive(number, **WHO, erase=False)
+    assert [one.exists() for one in files] == [True, True, True]
+    with pytest.raises(EventsRemoved):
+        log.read_stream("s-1")
+    log.erase_removed_archives()
+    log.erase_removed_archives()
+    assert [one.exists() for one in files] == [False, False, True]
+    log.remove_archive(numbers[2], **WHO, erase=False)
+    log.close()
+    EventLog.open(log.path, CODEC).close()
+    assert not files[2].exists()
+
+
 def check_removed(log: LogReader, before: dict[str, Any], gone: list[int]) -> None:
     for was, now in zip(before["read"], log.read(0, log.head), strict=True):
         assert (now.position, now.stream, now.version, now.time_us, now.command_id, now.tags) == (

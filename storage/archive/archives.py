@@ -50,6 +50,20 @@ class Archives:
         self._files: dict[int, ArchiveFile] = {}
         self._removed: set[int] = set()
         self._blocks: OrderedDict[tuple[int, int], EventBlock] = OrderedDict()
+        self._operation = 0
+
+    @property
+    def in_use(self) -> bool:
+        """Whether any was read, so that events of it may be in memory."""
+        return bool(self._files)
+
+    def seen(self, operation: int) -> None:
+        """The last operation of the log has this number: what others have removed is not read any more."""
+        if operation != self._operation:
+            self._operation = operation
+            for number in list(self._files):
+                if self.is_removed(number):
+                    self.forget(number)
 
     def path(self, number: int) -> Path:
         """Where the file of an archive is, or should be."""

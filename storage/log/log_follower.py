@@ -30,6 +30,7 @@ from storage.files.header import Header, read_header
 from storage.files.open_store import check_pages
 from storage.files.opening_resources import Descriptor, ResourceSlot
 from storage.files.store_lock import LOCK_FILE, doubt_of, is_at, is_elsewhere
+from storage.log.correction_entries import last_number
 from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import max_databases
 from storage.log.log_databases import existing_databases, malformed_index
@@ -367,6 +368,8 @@ class LogFollower(LogReader):
                 else:
                     try:
                         with transaction:
+                            if self._archives.in_use:
+                                self._archives.seen(last_number(transaction, self._databases))
                             yield transaction
                     except lmdb.Error as error:
                         raise translate(error, f"reading the log in {self.path}") from error

@@ -59,6 +59,13 @@ def commands(path: str, what: str = "write", map_size: str = "") -> Callable[[li
                 notes = [(b"at", b"%d" % one.position)]
                 log.append([one], [record], snapshots, notes=notes, inline=batch)
                 batch.close()
+        elif words[0] == "archive":
+            first, last = map(int, words[1:3])
+            made = log.begin_archive(range(first, last + 1), who="ann", why="old", time_us=1)
+            while log.move_to_archive(made.number, 10):
+                pass
+        elif words[0] == "remove":
+            log.remove_archive(int(words[1]), who="ann", why="old", time_us=1)
         elif words[0] == "readers":
             return log.stats()["readers"]
         elif words[0] == "check":

@@ -11,7 +11,7 @@ import pytest
 
 from actors import System
 from storage import DamagedStore
-from storage.files.header import FORMAT_VERSION
+from storage.files.header import ARCHIVES_FORMAT
 from storage.log.event_log import EventLog
 from storage.log.log_follower import LogFollower
 from storage.log.take_over import COPY_FILE
@@ -20,7 +20,7 @@ from tests.fixtures.bank_store import OWNERS, ROUNDS, BalanceOf, bank
 
 FIXTURES = Path(bank_store.__file__).parent
 CODEC = bank.compile().codec
-FORMATS = [1, 2, 3]
+FORMATS = [1, 2, 3, 4]
 EVENTS = len(OWNERS) * (1 + ROUNDS)
 BALANCES = {owner: sum(10 * number + at + 1 for number in range(ROUNDS)) for at, owner in enumerate(OWNERS)}
 
@@ -45,7 +45,7 @@ def read_all(log: EventLog | LogFollower) -> dict[str, object]:
 
 
 def test_there_is_a_store_of_every_format() -> None:
-    assert list(range(1, FORMAT_VERSION + 1)) == FORMATS
+    assert list(range(1, ARCHIVES_FORMAT + 1)) == FORMATS
     assert sorted(path.name for path in FIXTURES.glob("format*")) == [f"format{n}" for n in FORMATS]
 
 

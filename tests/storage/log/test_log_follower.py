@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import NotAStore, SnapshotClosed, StorageError, StoreClosed
+from storage.errors import EventsRemoved, NotAStore, SnapshotClosed, StorageError, StoreClosed
 from storage.files.environment import MAX_READERS
 from storage.log.event_log import EventLog
 from storage.log.log_follower import LogFollower
+from storage.log.records import DROPPED
 from storage.tables.schema import ModelSchema, TableSchema
 from tests.storage.log.follower_process import CODEC, MODEL, NUMBERS, Counted
 from tests.storage.processes import other
@@ -215,3 +216,24 @@ def test_a_closed_follower_says_so(store_path: Path) -> None:
     with pytest.raises(SnapshotClosed):
         table.get(1)
     assert snapshot.closed
+
+
+@pytest.mark.kill
+def test_what_another_process_archives_is_read_and_what_it_removes_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with other(WRITER, path) as writer:
+        writer.do("until", 60)
+        with LogFollower.open(path, CODEC, inline=[MODEL]) as follower:
+            follower.advance_to_end()
+            before = follower.read()
+            for first in (1, 21):
+                writer.do("archive", first, first + 19)
+                assert follower.read() == before
+                assert follower.read_stream("a") == [one for one in before if one.stream == "a"]
+            assert [one.state for one in follower.archives()] == ["archived", "archived"]
+            writer.do("remove", 1)
+            # All blocks of it are in memory.
+            assert [one.event is DROPPED for one in follower.read()] == [True] * 20 + [False] * 40
+            with pytest.raises(EventsRemoved):
+                follower.read_stream("a")
+            assert follower.read(20) == before[20:]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 
-from actors.cli.archive_options import add_archives_path, add_record, checked_record
+from actors.cli.archive_opening import opened_with_archives
+from actors.cli.archive_options import (
+    add_archives_path,
+    add_record,
+    checked_record,
+)
 from actors.cli.command_parser import PROGRAM, CommandParser, moment, positive
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.given_names import name_lines
 from actors.cli.json_values import json_line
-from actors.cli.key_options import add_keys, key_settings
+from actors.cli.key_options import add_keys
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import opened_for_work
-from actors.domain.domain import Domain
 from actors.retention.archive_plan import ArchivePlan
-from actors.system.system import System
 from storage import ArchiveRecord
 from storage.files.amounts import size_text
 
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             checked_record(options)
         require_store(options.store)
         streams = [*options.streams, *name_lines(options.file)]
-        with _opened(options, domain) as system:
+        with opened_with_archives(options, domain) as system:
             plan = system.plan_archive(
                 streams,
                 category=options.category,
@@ -99,13 +100,6 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 _show_done(done, options.json)
 
     return exit_code_of(archive, EXIT_CODES["130"].partition("; ")[2])
-
-
-def _opened(options: Namespace, domain: Domain) -> System:
-    settings = {**key_settings(options), "archives_path": options.archives_path}
-    if options.apply:
-        return opened_for_work(options.store, domain, **settings)
-    return System.open(options.store, domain, replicas=1, mode="read", **settings)
 
 
 def _show_plan(plan: ArchivePlan, as_json: bool) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
 
-from actors.cli.archive_options import add_archives_path, add_record, checked_record
+from actors.cli.archive_opening import opened_with_archives
+from actors.cli.archive_options import (
+    add_archives_path,
+    add_record,
+    checked_record,
+)
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.json_values import json_line
-from actors.cli.key_options import add_keys, key_settings
+from actors.cli.key_options import add_keys
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
-from actors.cli.store_work import opened_for_work
-from actors.domain.domain import Domain
 from actors.retention.removal_plan import ALL, RemovalPlan
-from actors.system.system import System
 
 __all__ = ["main"]
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         if options.apply:
             checked_record(options)
         require_store(options.store)
-        with _opened(options, domain) as system:
+        with opened_with_archives(options, domain) as system:
             progress = ProgressLines("read", options.json)
             if not options.apply:
                 _show(system.plan_removal(options.number, progress=progress), options.json)
@@ -89,13 +90,6 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             print(json_line({"removed": done}) if options.json else text, flush=True)
 
     return exit_code_of(remove, EXIT_CODES["130"].partition("; ")[2])
-
-
-def _opened(options: Namespace, domain: Domain) -> System:
-    settings = {**key_settings(options), "archives_path": options.archives_path}
-    if options.apply:
-        return opened_for_work(options.store, domain, **settings)
-    return System.open(options.store, domain, replicas=1, mode="read", **settings)
 
 
 def _show(plan: RemovalPlan, as_json: bool) -> None:

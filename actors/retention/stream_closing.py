@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.domain.personal import SubjectForgotten
 from actors.errors import UnknownStream
 from actors.kernel.actor import refuse_in_actor
 from actors.retention.writer_call import ask_writer
 from actors.runtime.operation_record import checked_record
-from actors.runtime.parts import Parts
 from actors.writer.closed_streams import close_streams
 from actors.writer.log_operation import LogOperation
 from storage import EventLog
 from storage.log.log_reader import LogReader
 from storage.log.record_filter import type_of
 from storage.value_text import short_repr
+
+if TYPE_CHECKING:
+    from actors.runtime.parts import Parts
 
 __all__ = ["StreamChange", "change_log", "change_streams", "checked_names", "in_parts"]
 

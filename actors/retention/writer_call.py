@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import CancelledError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import CommandTimeout
-from actors.runtime.parts import Parts
 from actors.writer.call_errors import overloaded
 from actors.writer.log_operation import LogOperation
+
+if TYPE_CHECKING:
+    from actors.runtime.parts import Parts
 
 __all__ = ["ask_writer"]
 

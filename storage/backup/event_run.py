@@ -44,8 +44,9 @@ def pack_run(log: LogReader, begin: Point, end: Point, stretch: int) -> PackedRu
     while (left := end.position - chain.point.position) > 0:
         with log.transaction() as transaction:
             part = read_stretch(transaction, chain.point, min(stretch, left))
-        chain.links(part.links)
-        chain.events(part.first, part.values)
+            chain.links(part.links)
+            # Within the transaction: what is archived may need to know what the log has of its archive.
+            chain.events(part.first, part.values)
         data = pack_events(part.first, part.values)
         blocks += block_head(EVENTS, data), data
         size += BLOCK.size + len(data)

@@ -100,7 +100,8 @@ class RunPool:
         self._workers: list[_Worker] = []
         with suppress(OSError):
             for _ in range(workers):
-                self._workers.append(_Worker(str(log.path), str(file.partial), stretch))
+                files = str(log.path), str(log.archives_path), str(file.partial)
+                self._workers.append(_Worker(files, stretch))
 
     def write(
         self, chain: ChainFollower, writer: SegmentWriter, head: int, progress: Callable[[], None]
@@ -197,8 +198,8 @@ class RunPool:
 class _Worker:
     """A process that packs runs."""
 
-    def __init__(self, path: str, file: str, stretch: int) -> None:
-        """Raises OSError if it can't be started."""
+    def __init__(self, files: tuple[str, str, str], stretch: int) -> None:
+        """`files` are the log, its archives and the backup. Raises OSError if it can't be started."""
         self._stretch = stretch
         self._packing: dict[int, _Run] = {}
         self.writing: dict[int, _Run] = {}
@@ -211,7 +212,7 @@ class _Worker:
             with theirs:
                 flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
                 self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", BOOT, HOME, path, file, str(theirs.fileno())],
+                    [sys.executable, *flags, "-c", BOOT, HOME, *files, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

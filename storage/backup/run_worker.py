@@ -41,8 +41,11 @@ def messages(connection: socket.socket) -> Iterator[list[Any]]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve until the connection ends. Given are the store, the file, and the number of the socket."""
-    path, target, number = arguments[0], arguments[1], int(arguments[2])
+    """Serve until the connection ends.
+
+    Given are the store, the folder of its archives, the file, and the number of the socket.
+    """
+    path, archives, target, number = *arguments[:3], int(arguments[3])
     packed: dict[int, PackedRun] = {}
     with socket.socket(fileno=number) as connection:
 
@@ -50,7 +53,10 @@ def main(arguments: Sequence[str]) -> None:
             connection.sendall(msgpack.packb(message))
 
         try:
-            with LogFollower.open(path, Codec()) as log, Descriptor(target, os.O_WRONLY) as file:
+            with (
+                LogFollower.open(path, Codec(), archives_path=archives) as log,
+                Descriptor(target, os.O_WRONLY) as file,
+            ):
                 say(READY)
                 for word, run, *values in messages(connection):
                     if word == PACK:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
 from storage.archive.archive_file import ArchiveFile
 from storage.errors import ArchiveUnavailable, EventsRemoved, StorageError
@@ -21,6 +22,11 @@ LOOKED_UP = 1_000
 
 class ArchiveReads(EventReads):
     """The archives of an open log."""
+
+    @property
+    def archives_path(self) -> Path:
+        """The folder of the files of archives, which need not exist."""
+        return self._archives.folder
 
     def archives(self) -> list[ArchiveRecord]:
         """Return all archives that the log knows of, removed ones too, by number. Raises DamagedStore."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from storage import DamagedStore, StoreFull
+from storage import DamagedStore, EventLog, StoreFull
 from storage.backup import event_run, run_pool
 from storage.backup import take_backup as taking
 from storage.backup.run_pool import RunPool, _Worker, workers_for
@@ -21,7 +21,7 @@ from storage.files import published_file
 from storage.log.records import U64
 from tests.faults import Fault, put_fault
 from tests.helpers import wait_until
-from tests.storage.backup.histories import History, contents
+from tests.storage.backup.histories import CODEC, History, contents
 from tests.storage.backup.test_restore import restored
 
 WORKERS = 2
@@ -90,6 +90,20 @@ def test_what_others_pack_is_the_log(
     helpers = Helpers(monkeypatch)
     taken(history, backups)
     assert helpers.asked > 3
+    assert helpers.written > 0
+
+
+def test_others_pack_what_is_archived_wherever_that_is(
+    history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.log.close()
+    helpers, path = Helpers(monkeypatch), history.log.path
+    with EventLog.open(path, CODEC, archives_path=path.with_name("disk")) as history.log:
+        there = [position for position, _ in history.log.in_log(range(1, history.log.head, 2))]
+        made = history.log.begin_archive(there, who="ann", why="old", time_us=1)
+        while history.log.move_to_archive(made.number, 1_000):
+            pass
+        taken(history, backups)
     assert helpers.written > 0
 
 

@@ -166,6 +166,7 @@ class Projector:
     def switch(self, run: BuildProgress) -> None:
         """Let a build serve from now on, and remove the former one."""
         self._store.activate(run.key)
+        self._shared.switched(run)
         run.failure = None
         self._look()
 

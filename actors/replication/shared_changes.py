@@ -32,6 +32,12 @@ class SharedChanges:
         self.differing: dict[str, int] = {}
         """The models whose rows are not those of other replicas, with the position at which that was found.
         Replaced, never changed, so that any thread may read it."""
+        self._new: set[str] = set()
+        """The builds that serve since a rebuild, and were compared with no other replica's yet."""
+
+    def switched(self, run: BuildProgress) -> None:
+        """A new build serves: changes that are under way may be of another replica's former build."""
+        self._new.add(run.key)
 
     def make(self, transaction: WriteTransaction, due: Due, changes: Sequence[BuildChanges]) -> Due:
         """Make these changes in the builds that they are for; returns the builds that have to project."""
@@ -46,10 +52,12 @@ class SharedChanges:
 
     def _same(self, transaction: WriteTransaction, run: BuildProgress, first: BuildChanges) -> bool:
         model = run.model.name
+        is_new = run.key in self._new
+        self._new.discard(run.key)
         if transaction.content(run.key) == first.content_before:
             self.settle(model)
             return True
-        if model not in self.differing and not self._replaced(model):
+        if model not in self.differing and not is_new and not self._replaced(model):
             self.differing = {**self.differing, model: run.checkpoint}
             logger.warning(
                 "model %s on %s has other rows at position %d than another replica: its projections are not "

@@ -33,7 +33,7 @@ from benchmarks.suite import COMMANDS, THREE
 from benchmarks.workload import PRODUCTS, commands_for
 from storage.files.environment import open_environment
 from storage.log import unindexed_tail
-from storage.replica import catalog
+from storage.replica import preparation
 
 COMMANDS_OF_A_ROUND = 5_000
 READ_BACK = "read-back"
@@ -69,7 +69,7 @@ CHOICES = {
     ),
     "unsynced-replicas": Choice(
         "replicas that wait for the disk at each commit",
-        (catalog,),
+        (preparation,),
         "open_environment",
         lambda path, **options: open_environment(path, **{**options, "sync": True}),
         ("commands/onewriter-1", "commands/onewriter-submit", READ_BACK),

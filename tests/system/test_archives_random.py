@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from actors import CorrectionRefused, StreamClosed, System
 from tests import inside
 from tests.helpers import quick_folder
-from tests.system.warehouse import CountItems, Ordered, PlaceOrder, Take, read_back, sales, warehouse
+from tests.system.warehouse import (
+    CountItems,
+    CountTaken,
+    Ordered,
+    PlaceOrder,
+    Take,
+    read_back,
+    sales,
+    warehouse,
+)
 
 WHO = {"who": "ann", "why": "a test"}
 
@@ -127,6 +136,43 @@ def test_archives_change_nothing_that_is_read(script: list[tuple[Any, ...]]) -> 
             for name, *given_ in script:
                 pair.step(name, *given_)
             pair.compare()
+        finally:
+            for system in pair.systems:
+                system.close()
+
+
+@settings(max_examples=settings().max_examples // 4 + 1)
+@given(steps)
+def test_removing_takes_what_was_archived_and_nothing_else(script: list[tuple[Any, ...]]) -> None:
+    with quick_folder() as folder:
+        pair = Pair(Path(folder))
+        try:
+            for name, *given_ in script:
+                pair.step(name, *given_)
+            for system in pair.systems:
+                system.wait_process_managers()
+            archiving, plain = pair.systems
+            log, gone, lost = inside.log(archiving), set[int](), set[str]()
+            for one in archiving.archives():
+                gone |= {position for position, _ in log.archived_records(one.number, 0, 1_000)}
+                losses = archiving.plan_removal(one.number).losses
+                lost |= {loss.label for loss in losses if "can't be found" in loss.why}
+                archiving.remove_archive(one.number, lose=[loss.label for loss in losses], **WHO)
+            pair.step("open again")
+            archiving, plain = pair.systems
+            assert [one.position for one in archiving.subscribe(until=archiving.position)] == [
+                one.position for one in plain.subscribe(until=plain.position) if one.position not in gone
+            ]
+            assert [one.position for one in archiving.tagged("sku-s1")] == [
+                one.position for one in plain.tagged("sku-s1") if one.position not in gone
+            ]
+            closed = {one.stream for one in plain.closed_streams()}
+            for number in range(4):
+                if f"order-o{number}" not in closed and "streams:order" not in lost:
+                    pair.both(lambda system, order=f"o{number}": system.execute(CountItems(order)).events)
+                if "streams:stock" not in lost:
+                    pair.both(lambda system, sku=f"s{number}": system.execute(CountTaken(sku)).events)
+            assert archiving.verify_log().findings == []
         finally:
             for system in pair.systems:
                 system.close()

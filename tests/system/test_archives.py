@@ -327,9 +327,10 @@ def test_what_waits_for_a_missing_file_goes_on_once_it_is_back(store_path: Path,
     shutil.rmtree(store_path / "replicas")
     os.rename(done.file, f"{done.file}.away")
     with System.open(store_path, warehouse, replicas=2, workers=workers) as system:
-        wait_until(lambda: [one for one in system.health().problems if "model sales on replica-2" in one])
-        problems = "\n".join(system.health().problems)
-        assert "model sales on replica-1 is stopped at position 1: the event at position 1 is in " in problems
+        stopped = "is stopped at position 1: the event at position 1 is in archive 1"
+        for replica in system.replica_names:
+            sentence = f"model sales on {replica} {stopped}"
+            wait_until(lambda said=sentence: any(one.startswith(said) for one in system.health().problems))
         assert system.execute(Take("s0")).version == 10
         with pytest.raises(ModelStopped, match="is missing"):
             system.query(Sold("s0"), consistency="strong", timeout=5)

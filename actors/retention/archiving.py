@@ -63,10 +63,11 @@ def archive(
         try:
             _move(parts, begun, timeout, told)
         except BaseException:
-            if any(one.number == begun.number for one in log.archives()):
-                moves.unfinished = True
-            else:
-                with suppress(StorageError):
+            # Nothing can be asked of a log that was closed meanwhile; the next opening goes on.
+            with suppress(StorageError):
+                if any(one.number == begun.number for one in log.archives()):
+                    moves.unfinished = True
+                else:
                     log.cancel_archive(begun.number)
             raise
         return next(one for one in log.archives() if one.number == begun.number)

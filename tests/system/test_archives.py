@@ -23,11 +23,14 @@ from actors import (
     OpenedForReading,
     Personal,
     System,
+    SystemClosed,
     WouldLose,
     WrongThread,
     restore,
 )
 from actors.__main__ import main
+from actors.retention import archiving
+from actors.runtime import archive_moves
 from tests import inside
 from tests.helpers import wait_until
 from tests.system.warehouse import (
@@ -204,8 +207,6 @@ def test_everything_is_read_from_an_archive_as_it_was(store_path: Path, workers:
 
 
 def test_commands_go_on_while_events_are_moved(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    from actors.retention import archiving
-
     for name in ("STEP", "FEWEST", "MOST"):
         monkeypatch.setattr(archiving, name, 1)
     between: list[int] = []
@@ -280,9 +281,6 @@ def test_one_call_archives_at_a_time_and_none_in_an_actors_thread(system: System
 def test_what_a_call_could_not_finish_is_moved_by_itself(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from actors.retention import archiving
-    from actors.runtime import archive_moves
-
     monkeypatch.setattr(archiving, "MOST", 2)
     for module in (archiving, archive_moves):
         monkeypatch.setattr(module, "STEP", 2)
@@ -301,6 +299,22 @@ def test_what_a_call_could_not_finish_is_moved_by_itself(
     wait_until(lambda: [one.state for one in system.archives()] == ["archived"])
     assert [system.stream(one) for one in DONE] == before
     assert system.verify_log().findings == []
+
+
+def test_the_next_opening_goes_on_where_closing_has_ended_it(
+    system: System, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((archiving, "STEP"), (archiving, "MOST"), (archive_moves, "STEP")):
+        monkeypatch.setattr(module, name, 2)
+    before = [system.stream(one) for one in DONE]
+    with pytest.raises(SystemClosed):
+        system.archive(
+            system.plan_archive(), **WHO, progress=lambda done, _: system.close() if done > 9 else None
+        )
+    with System.open(store_path, warehouse, replicas=1) as again:
+        wait_until(lambda: [one.state for one in again.archives()] == ["archived"])
+        assert [again.stream(one) for one in DONE] == before
+        assert again.verify_log().findings == []
 
 
 def test_a_file_that_is_missing_is_a_problem_of_what_needs_it_alone(system: System) -> None:

@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The tests start hundreds of programs, each of which would compile every module again, were that not kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-archive crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-take-over damage flips interrupts many-stores soak soak-backup history bench bench-quick bench-replay \
+.PHONY: help demo repl test test-fast quick test-pythons lint types crash crash-archive crash-backup crash-compact crash-continuous crash-copy crash-correct crash-forget forgotten crash-retention crash-take-over damage flips interrupts many-stores soak soak-backup history bench bench-quick bench-replay \
 	bench-lag bench-rebuild bench-engines bench-mixes bench-latency bench-growth bench-replicas bench-filtered \
 	bench-upcasting bench-archives bench-backup bench-personal bench-tenants pictures clean
 .NOTPARALLEL:
@@ -95,6 +95,9 @@ crash-forget: $(VENV)/.with-dev  ## kills while people are forgotten, 100 rounds
 forgotten: $(VENV)/.with-dev  ## search all files for 1,000 people who were forgotten [SUBJECTS=5000]
 	FORGOTTEN_SUBJECTS=$(or $(SUBJECTS),1000) $(RUN) -m pytest -s -o faulthandler_timeout=0 \
 		tests/system/test_compacting.py -k hundred
+
+crash-retention: $(VENV)/.with-dev  ## kills while a system archives and removes, 100 rounds of several
+	ONEWRITER_CRASH_ROUNDS=500 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/system/test_archive_crash.py
 
 crash-take-over: $(VENV)/.with-dev  ## kills while a log of an older format is taken over, 30 rounds
 	ONEWRITER_CRASH_ROUNDS=30 $(RUN) -m pytest -s -o faulthandler_timeout=0 tests/storage/log/test_take_over_crash.py

@@ -11,7 +11,7 @@ import pytest
 
 from actors import Do, Domain, System, restore
 from actors.cli import export_store, import_store
-from actors.runtime import id_retention
+from actors.runtime import id_retention, periodic_writer_task
 from storage import EventLog
 from tests import inside
 from tests.bank_domain import Deposit, Open, Richest, bank
@@ -33,7 +33,8 @@ class Later:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Later:
     clock = Later()
-    monkeypatch.setattr(id_retention, "time", clock)
+    for module in (id_retention, periodic_writer_task):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 

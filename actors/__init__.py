@@ -131,8 +131,8 @@ if TYPE_CHECKING:
     from actors.writer.closed_streams import ClosedStream
     from actors.writer.decider_reader import Reader
     from actors.writer.options import AppendOptions, CommandOptions, ManyOptions
+    from storage.backup.backup_writer import Backup
     from storage.backup.restore import Restored
-    from storage.backup.take_backup import Backup
     from storage.codec.plain_values import StoredEnum, StoredSeal, StoredValue
     from storage.codec.upcasting import Stored
     from storage.engines.sqlite.full_text import fts_match
@@ -184,8 +184,8 @@ else:
             "actors.writer.closed_streams": ["ClosedStream"],
             "actors.writer.decider_reader": ["Reader"],
             "actors.writer.options": ["AppendOptions", "CommandOptions", "ManyOptions"],
+            "storage.backup.backup_writer": ["Backup"],
             "storage.backup.restore": ["Restored"],
-            "storage.backup.take_backup": ["Backup"],
             "storage.codec.plain_values": ["StoredEnum", "StoredSeal", "StoredValue"],
             "storage.codec.upcasting": ["Stored"],
             "storage.engines.sqlite.full_text": ["fts_match"],

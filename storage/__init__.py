@@ -50,8 +50,9 @@ from storage.errors import (
 from storage.lazy_names import lazy_names
 
 if TYPE_CHECKING:
+    from storage.backup.backup_writer import Backup
     from storage.backup.restore import Restored, restore_backup
-    from storage.backup.take_backup import Backup, take_backup
+    from storage.backup.take_backup import take_backup
     from storage.codec.codec import Codec
     from storage.codec.upcasting import Stored
     from storage.log.archive_records import ArchiveRecord
@@ -71,8 +72,9 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
+            "storage.backup.backup_writer": ["Backup"],
             "storage.backup.restore": ["Restored", "restore_backup"],
-            "storage.backup.take_backup": ["Backup", "take_backup"],
+            "storage.backup.take_backup": ["take_backup"],
             "storage.codec.codec": ["Codec"],
             "storage.codec.upcasting": ["Stored"],
             "storage.log.archive_records": ["ArchiveRecord"],

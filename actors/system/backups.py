@@ -11,7 +11,7 @@ from actors.kernel.actor import refuse_in_actor
 from actors.system.base import SystemBase
 
 if TYPE_CHECKING:
-    from storage.backup.take_backup import Backup
+    from storage.backup.backup_writer import Backup
 
 __all__ = ["BACKUP_SHARE", "BackupMethods"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
+from storage.backup.backup_writer import Backup, BackupWriter, Progress
 from storage.backup.pace import Pace, checked_share
 from storage.backup.segment_format import LinkRecord, Point
 from storage.backup.segment_reader import ADVICE, Segment, read_notes
-from storage.backup.take_backup import Backup, Progress, Taking
 from storage.errors import DamagedStore, EventsRemoved, InvalidBackup
 from storage.files.published_file import PublishedFile
 from storage.log.log_reader import LogReader
@@ -54,13 +54,13 @@ def take_full_of(
     `take_backup` for the rest. Raises DamagedStore, StoreFull, StorageError.
     """
     try:
-        return _TakingFull(log, increment, file, Pace(None, checked_share(share)), progress).run()
+        return _FullBackupWriter(log, increment, file, Pace(None, checked_share(share)), progress).run()
     except EventsRemoved:
         return None
 
 
-class _TakingFull(Taking):
-    """One such backup."""
+class _FullBackupWriter(BackupWriter):
+    """Writes one such backup."""
 
     def __init__(
         self,
@@ -90,6 +90,6 @@ class _TakingFull(Taking):
     def _last_links(self, log: LogTransaction, head: int) -> list[LinkRecord]:
         return [link for link in super()._last_links(log, head) if link.key <= self._increment.end.link]
 
-    def _notes(self, log: LogTransaction) -> tuple[bytes, int, bool]:  # noqa: ARG002
+    def _write_notes(self, log: LogTransaction) -> tuple[bytes, int, bool]:  # noqa: ARG002
         self._writer.notes(self._increment.notes)
         return self._increment.segment.end.notes_digest, len(self._increment.notes), False

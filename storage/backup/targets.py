@@ -13,10 +13,11 @@ from typing import Protocol, Unpack
 from storage.archive.archive_file import ArchiveFile
 from storage.backup.archive_copies import Copied, FolderCopies, remove_copies
 from storage.backup.backup_set import BackupSet, checked_keep, ends_of_runs, full_name_of, has_gap, is_full
+from storage.backup.backup_writer import Backup, Progress
 from storage.backup.full_of_increment import Increment, take_full_of
 from storage.backup.places import BackupPlace, is_remote, remote_place
 from storage.backup.segment_reader import Segment, readable_segment
-from storage.backup.take_backup import Backup, BackupOptions, Progress, take_backup
+from storage.backup.take_backup import BackupOptions, take_backup
 from storage.errors import ArchiveUnavailable, StoreLocked
 from storage.files.published_file import PublishedFile
 from storage.log.log_reader import LogReader

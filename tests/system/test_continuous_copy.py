@@ -16,7 +16,7 @@ from actors.cli.restore import main as restore_main
 from actors.demo.shop import ListProduct, ProductDetails, shop
 from actors.runtime import continuous_copy
 from actors.runtime.full_copy import FullCopy
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer
 from storage.backup.segment_format import SegmentEnd
 from storage.backup.segment_writer import SegmentWriter
 from storage.backup.targets import FolderTarget
@@ -137,7 +137,7 @@ def test_a_full_backup_that_fails_holds_up_nothing_and_is_tried_again(
 def test_closing_drops_a_full_backup_that_is_being_made(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "LEFT", 0)
+    monkeypatch.setattr(backup_writer, "LEFT", 0)
     progress = FullCopy._progress
     reached = threading.Event()
 

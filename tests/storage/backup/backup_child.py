@@ -7,19 +7,19 @@ import sys
 import threading
 
 from storage import EventLog
-from storage.backup import run_pool
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer, run_pool
 from storage.backup.restore import restore_backup
+from storage.backup.take_backup import take_backup
 from tests.storage.backup.histories import CODEC, ArchivingHistory
 
 
 def back_up(path: str, backups: str, seed: int) -> None:
     """A thread writes and another one backs up, both as fast as they can."""
     dice = random.Random(seed)
-    taking.STRETCH = 20  # many transactions, and many writes between them
-    taking.LEFT = 30
+    backup_writer.STRETCH = 20  # many transactions, and many writes between them
+    backup_writer.LEFT = 30
     run_pool.RUN = 50
-    taking.workers_for = lambda _: int(dice.random() < 0.2)  # type: ignore[assignment]
+    backup_writer.workers_for = lambda _: int(dice.random() < 0.2)  # type: ignore[assignment]
     history = ArchivingHistory(path, seed)  # type: ignore[arg-type]
     with history.log as log:
         history.go_on()
@@ -33,7 +33,7 @@ def back_up(path: str, backups: str, seed: int) -> None:
         threading.Thread(target=write, daemon=True).start()
         print("begins", flush=True)
         while True:
-            taking.take_backup(log, backups, full=dice.random() < 0.3)
+            take_backup(log, backups, full=dice.random() < 0.3)
 
 
 def main(mode: str, path: str, backups: str, seed: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from storage import EventLog, InvalidBackup
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer
 from storage.backup.backup_set import BackupSet
 from storage.backup.restore import restore_backup
 from storage.backup.take_backup import take_backup
@@ -45,7 +45,7 @@ def restored(source: Path, target: Path, **options: Any) -> dict[str, Any]:
 def test_a_log_with_archives_comes_back_at_every_point(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "STRETCH", 20)
+    monkeypatch.setattr(backup_writer, "STRETCH", 20)
     history = ArchivingHistory(tmp_path / "log", seed)
     dice, log, backups = history.dice, history.log, tmp_path / "backups"
     wanted: dict[int, dict[str, Any]] = {}
@@ -114,8 +114,8 @@ def test_what_no_backup_needs_any_more_is_removed(history: ArchivingHistory, tmp
 def test_an_archive_that_is_made_while_a_backup_runs_is_in_it(
     history: ArchivingHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "STRETCH", 5)
-    monkeypatch.setattr(taking, "LEFT", 0)
+    monkeypatch.setattr(backup_writer, "STRETCH", 5)
+    monkeypatch.setattr(backup_writer, "LEFT", 0)
     with history.log as log:
         take_backup(log, tmp_path / "backups")
         history.step()

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from storage import DamagedStore, EventLog, InvalidBackup, StorageError, StoreFull, StoreLocked
-from storage.backup import segment_source
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer, segment_source
 from storage.backup.backup_set import BackupSet
 from storage.backup.pace import Pace
 from storage.backup.restore import restore_backup
@@ -168,14 +167,14 @@ def test_a_folder_that_is_removed_in_the_middle_is_an_error_and_the_next_backup_
         backups.rmdir()
 
     with monkeypatch.context() as patch:
-        patch.setattr(taking, "notes_digest", lambda log: (remove(), original(log))[1])
+        patch.setattr(backup_writer, "notes_digest", lambda log: (remove(), original(log))[1])
         with pytest.raises(StorageError, match="cannot be written: No such file"):
             take_backup(history.log, backups)
     assert take_backup(history.log, backups).full
     assert sound(backups)
 
 
-original = taking.notes_digest
+original = backup_writer.notes_digest
 
 
 def test_what_a_killed_backup_left_is_removed_and_two_at_once_are_refused(
@@ -190,7 +189,7 @@ def test_what_a_killed_backup_left_is_removed_and_two_at_once_are_refused(
             take_backup(history.log, backups)
         refused.append(caught.value)
 
-    monkeypatch.setattr(taking, "notes_digest", lambda log: (second(), original(log))[1])
+    monkeypatch.setattr(backup_writer, "notes_digest", lambda log: (second(), original(log))[1])
     assert not take_backup(history.log, backups).full
     assert "process" in refused[0].holder
     assert sorted(os.listdir(backups)) == ["00000001-full.backup", "00000002-increment.backup", "LOCK"]
@@ -317,9 +316,9 @@ def test_a_backup_takes_its_share_of_the_time_and_more_if_it_does_not_catch_up()
 def test_a_log_that_grows_faster_than_its_backup_is_backed_up(
     history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "SHORT_STRETCH", 10)
-    monkeypatch.setattr(taking, "LEFT", 5)
-    monkeypatch.setattr(taking, "ROUNDS", 3)
+    monkeypatch.setattr(backup_writer, "SHORT_STRETCH", 10)
+    monkeypatch.setattr(backup_writer, "LEFT", 5)
+    monkeypatch.setattr(backup_writer, "ROUNDS", 3)
 
     def grow(*_: int) -> None:
         for _ in range(4):
@@ -379,7 +378,7 @@ def test_of_large_events_few_are_in_memory_at_a_time(
 ) -> None:
     monkeypatch.setattr(segment_source, "STRETCH_BYTES", 1)
     monkeypatch.setattr(segment_source, "READ_TOGETHER", 20)
-    monkeypatch.setattr(taking, "LEFT", 0)
+    monkeypatch.setattr(backup_writer, "LEFT", 0)
     positions = [0]
     take_backup(history.log, backups, progress=lambda position, _: positions.append(position))
     assert len(positions) > 5

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage import DamagedStore
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer
 from storage.backup.backup_set import BackupSet
 from storage.backup.full_of_increment import Increment
 from storage.backup.take_backup import take_backup
@@ -31,9 +31,9 @@ def names(path: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def in_many_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taking, "SHORT_STRETCH", 10)
-    monkeypatch.setattr(taking, "STRETCH", 10)
-    monkeypatch.setattr(taking, "LEFT", 5)
+    monkeypatch.setattr(backup_writer, "SHORT_STRETCH", 10)
+    monkeypatch.setattr(backup_writer, "STRETCH", 10)
+    monkeypatch.setattr(backup_writer, "LEFT", 5)
 
 
 def begun(history: History, backups: Path) -> Increment:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from storage import CommandRecord, EventLog, RecordedEvent
-from storage.backup import restored_log
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer, restored_log
 from storage.backup.restore import Restored, restore_backup
 from storage.backup.take_backup import take_backup
 from storage.log.records import EPOCH
@@ -70,7 +69,7 @@ def test_an_id_that_was_forgotten_and_is_that_of_a_later_command_is_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restored_log, "TOGETHER", 1)
-    monkeypatch.setattr(taking, "STRETCH", 1)
+    monkeypatch.setattr(backup_writer, "STRETCH", 1)
 
     def event(position: int, id: str) -> RecordedEvent:
         return RecordedEvent(position, "s-0", position, Counted(position), "Counted", position, id)

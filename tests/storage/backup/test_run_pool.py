@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from storage import DamagedStore, EventLog, StoreFull
-from storage.backup import event_run, run_pool
-from storage.backup import take_backup as taking
+from storage.backup import backup_writer, event_run, run_pool
 from storage.backup.run_pool import RunPool, _Worker, workers_for
 from storage.backup.take_backup import take_backup
 from storage.backup.verify_backup import verify_backup
@@ -31,9 +30,9 @@ WORKERS = 2
 def history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A log with links, corrections and commits, of which a backup is made in small runs."""
     monkeypatch.setattr(run_pool, "RUN", 15)
-    monkeypatch.setattr(taking, "workers_for", lambda _: WORKERS)
-    monkeypatch.setattr(taking, "LEFT", 5)
-    monkeypatch.setattr(taking, "STRETCH", 7)
+    monkeypatch.setattr(backup_writer, "workers_for", lambda _: WORKERS)
+    monkeypatch.setattr(backup_writer, "LEFT", 5)
+    monkeypatch.setattr(backup_writer, "STRETCH", 7)
     history = History(tmp_path / "log", 8)
     for _ in range(60):
         history.step()

@@ -9,7 +9,8 @@ from datetime import datetime
 from actors.runtime.store_identity import restored_note
 from actors.schema.notes import is_of_types
 from storage.backup.places import fetched
-from storage.backup.restore import Notes, Restored, RestoredPoint, restore_backup
+from storage.backup.restore import Restored, restore_backup
+from storage.backup.restored_notes import Notes, RestoredPoint
 
 __all__ = ["restore", "restored_notes"]
 

@@ -63,11 +63,11 @@ def archive(
         try:
             _move(parts, begun, timeout, told)
         except BaseException:
-            # Nothing can be asked of a log that was closed meanwhile; the next opening goes on.
+            # A step may be under way, so this is to be looked at later in any case. Nothing can be asked of
+            # a log that was closed meanwhile; the next opening goes on.
+            moves.unfinished = True
             with suppress(StorageError):
-                if any(one.number == begun.number for one in log.archives()):
-                    moves.unfinished = True
-                else:
+                if all(one.number != begun.number for one in log.archives()):
                     log.cancel_archive(begun.number)
             raise
         return next(one for one in log.archives() if one.number == begun.number)

@@ -84,6 +84,12 @@ class ArchiveFile(NamedTuple):
             offsets.append(index_at)
             return cls(path, size, header, end, first, offsets, end_at)
 
+    @staticmethod
+    def header_of(path: Path) -> ArchiveHeader:
+        """What the file says at its beginning, which may be all that there is of it. Raises as `open`."""
+        with _opened(path) as number, _misread(path):
+            return _header(path, number)
+
     def block_of(self, position: int) -> int:
         """The number of the block that has a position, if any does; -1 before the first."""
         return bisect_right(self.first, position) - 1

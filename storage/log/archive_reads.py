@@ -69,19 +69,6 @@ class ArchiveReads(EventReads):
                         self._records.stub(position, stored)  # raises for a damaged one
         return found
 
-    def removed_with(self, stream: str) -> int:
-        """Return the number of the archive with which a stream's first event was removed, 0 for none.
-
-        The state of such a stream is known by its snapshot alone. Raises DamagedStore, InvalidKey.
-        """
-        for position in self.positions_in_stream(stream, 0, 1):
-            with self._reading() as transaction:
-                stored = transaction.get(U64.pack(position), db=self._databases["events"])
-                stub = None if stored is None else self._records.stub(position, stored)
-                if stub is not None and self._records.is_removed(stub):
-                    return stub.archive
-        return 0
-
     def archived_records(self, number: int, after: int = 0, limit: int = 1000) -> list[StoredRecord]:
         """Return events of an archive after a position, in order, not decoded; fewer if they are large.
 

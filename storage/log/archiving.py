@@ -10,15 +10,22 @@ import lmdb
 
 from storage.archive.archive_file import ArchiveFile
 from storage.errors import ArchiveRefused, ArchiveUnavailable, DamagedStore
-from storage.log.archive_records import StoredArchive
+from storage.log.archive_records import StoredArchive, stored_archives
 from storage.log.archived_event import Stub
 from storage.log.checksums import opened_event, sealed_stub
 from storage.log.correction_entries import before_entries, corrected_positions, first_bytes, last_number
 from storage.log.erased_events import erase_before
 from storage.log.record_format import RecordFormat
-from storage.log.records import U64
+from storage.log.records import U64, name_key
 
-__all__ = ["corrected_since", "erase_corrected", "has_position", "move_events", "whole_events"]
+__all__ = [
+    "corrected_since",
+    "erase_corrected",
+    "has_position",
+    "move_events",
+    "removed_from",
+    "whole_events",
+]
 
 Databases = dict[str, lmdb._Database]
 
@@ -65,6 +72,33 @@ def has_position(file: ArchiveFile, position: int) -> bool:
     positions: Sequence[int] = file.block(index).positions
     at = bisect_left(positions, position)
     return at < len(positions) and positions[at] == position
+
+
+def removed_from(
+    transaction: lmdb.Transaction[bytes],
+    databases: Databases,
+    records: RecordFormat,
+    streams: Iterable[str],
+) -> tuple[str, int] | None:
+    """One of these streams that has an event whose archive was removed, and the archive; None if none has.
+
+    Raises DamagedStore.
+    """
+    removed = [one for one in stored_archives(transaction, databases, records) if one.removal]
+    if not removed:
+        return None
+    numbers, last = {one.number for one in removed}, U64.pack(max(one.last for one in removed))
+    for stream in streams:
+        prefix = name_key("stream", stream) + b"\0"
+        with transaction.cursor(databases["streams"]) as cursor:
+            more = cursor.set_range(prefix)
+            while more and cursor.key().startswith(prefix) and (at := cursor.value()) <= last:
+                stored = transaction.get(at, db=databases["events"])
+                stub = None if stored is None else records.stub(U64.unpack(at)[0], stored)
+                if stub is not None and stub.archive in numbers:
+                    return stream, stub.archive
+                more = cursor.next()
+    return None
 
 
 def move_events(

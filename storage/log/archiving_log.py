@@ -11,7 +11,7 @@ import logging
 import os
 import struct
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ import lmdb
 from storage.archive.archive_file import ArchiveFile
 from storage.archive.archive_format import ENDING, ArchiveHeader
 from storage.archive.archive_writer import ArchiveWriter
-from storage.errors import ArchiveRefused, ArchiveUnavailable, CorrectionRefused, StorageError
+from storage.errors import ArchiveRefused, ArchiveUnavailable, CorrectionRefused, NewerFormat, StorageError
 from storage.files.environment import DATA_FILE, make_directory
 from storage.files.erasing import erase_file
 from storage.files.error_translation import from_system
@@ -29,7 +29,7 @@ from storage.files.header import ARCHIVES_FORMAT, META_DB, write_header
 from storage.files.leaf_packing import leaves_at, pack_leaves
 from storage.files.lmdb_pages import BrokenPage, PageFile
 from storage.files.opening_resources import sync_directory
-from storage.files.published_file import PARTIAL, PublishedFile
+from storage.files.published_file import PARTIAL, PublishedFile, is_being_written
 from storage.log.archive_records import (
     ArchiveRecord,
     StoredArchive,
@@ -43,11 +43,18 @@ from storage.log.archive_records import (
     stored_archive,
     stored_archives,
 )
-from storage.log.archiving import corrected_since, erase_corrected, has_position, move_events, whole_events
+from storage.log.archiving import (
+    corrected_since,
+    erase_corrected,
+    has_position,
+    move_events,
+    removed_from,
+    whole_events,
+)
 from storage.log.chain import put_correction_link
 from storage.log.correction_entries import last_number
-from storage.log.corrections import write_operation
-from storage.log.records import U64
+from storage.log.corrections import ChangedEvent, write_operation
+from storage.log.records import U64, envelope_of
 from storage.log.unindexed_tail import write_tail
 from storage.log.writable_log import WritableLog
 
@@ -110,8 +117,13 @@ class ArchivingLog(WritableLog):
         self, path: Path, header: ArchiveHeader, positions: Sequence[int], progress: Progress | None
     ) -> ArchiveFile:
         make_directory(path.parent)
+        partial = path.with_name(path.name + PARTIAL)
+        if partial.exists() and is_being_written(partial):
+            raise ArchiveRefused(
+                f"{partial} is being written by another store: give each its own folder of archives"
+            )
         try:
-            path.with_name(path.name + PARTIAL).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         except OSError as error:
             raise from_system(error, f"{path} can't be written", path) from error
         file = PublishedFile(path)
@@ -219,19 +231,30 @@ class ArchivingLog(WritableLog):
     def erase_removed_archives(self) -> None:
         """Overwrite and delete the files of archives that were removed, as far as they are still there.
 
-        Any thread, while no other one does it. Raises StorageError, DamagedStore.
+        A file that is an archive of another log is left alone: the folder may be that log's. Any thread,
+        while no other one does it. Raises StorageError, DamagedStore.
         """
         if self._header.format >= ARCHIVES_FORMAT:
             with self._reading() as transaction:
                 found = stored_archives(transaction, self._databases, self._records)
             for archive in found:
                 path = self._archives.path(archive.number)
-                if archive.removal and path.exists():
+                if archive.removal and path.exists() and not self._is_foreign(path, archive.digest):
                     self._erase(path)
 
-    def _require_not_moving(self, positions: Collection[int]) -> None:
-        """Raise CorrectionRefused if an archive has one of these events that is still in the log, too."""
+    def _require_correctable(self, changes: Sequence[ChangedEvent]) -> None:
+        """Raise CorrectionRefused if an archive has one of these events that is still in the log, too, and
+        for a stream with removed events: it needs its snapshot."""
+        positions = [changed.position for changed in changes]
         with self._reading() as transaction:
+            truncated = removed_from(transaction, self._databases, self._records, _streams(changes))
+            if truncated is not None:
+                stream, number = truncated
+                raise CorrectionRefused(
+                    f"events of stream {stream!r} in the log in {self.path} were removed with archive "
+                    f"{number}: its state can only be had from its snapshot, which a correction of its other "
+                    "events would delete; leave the stream out of the correction"
+                )
             archives = stored_archives(transaction, self._databases, self._records)
             for archive in archives:
                 file = self._archives.file(archive.number) if archive.state == "moving" else None
@@ -298,6 +321,27 @@ class ArchivingLog(WritableLog):
             what = f"is there already ({error})"
         raise ArchiveRefused(f"{path} {what}; move it away")
 
+    def _is_foreign(self, path: Path, digest: bytes | None = None) -> bool:
+        """Whether a file is certainly an archive of another log, or not that of a digest: it is not erased.
+
+        A file of which less can be said, such as one that is erased in part, is this log's.
+        """
+        try:
+            foreign = ArchiveFile.header_of(path).history_id != self.first_history_id
+            foreign = foreign or (digest is not None and ArchiveFile.open(path).end.digest != digest)
+        except ArchiveUnavailable:
+            return False
+        except NewerFormat:
+            foreign = True
+        if foreign:
+            logger.warning(
+                "%s is left alone: it is an archive of another log than the one in %s; if two stores have "
+                "the same folder of archives, give each its own",
+                path,
+                self.path,
+            )
+        return foreign
+
     def _begun_file(self, transaction: lmdb.Transaction[bytes], number: int) -> ArchiveFile:
         path = self._archives.path(number)
         if number != last_archive(transaction, self._databases) + 1 or not path.exists():
@@ -353,7 +397,9 @@ class ArchivingLog(WritableLog):
         folder = self._archives.folder
         with suppress(FileNotFoundError):
             for name in os.listdir(folder):
-                if name.endswith(ENDING + PARTIAL):
+                if not name.endswith(ENDING + PARTIAL) or is_being_written(folder / name):
+                    continue
+                if not self._is_foreign(folder / name):
                     erase_file(folder / name)
         if folder.is_dir():
             self.erase_removed_archives()
@@ -365,3 +411,12 @@ class ArchivingLog(WritableLog):
                 sync_directory(path.parent)
             except OSError as error:
                 raise from_system(error, f"{path.parent} can't be written", path) from error
+
+
+def _streams(changes: Iterable[ChangedEvent]) -> set[str]:
+    """Those of corrected events; what is no event is refused later."""
+    found = set()
+    for changed in changes:
+        with suppress(Exception):
+            found.add(str(envelope_of(changed.before)[0]))
+    return found

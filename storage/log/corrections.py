@@ -139,7 +139,6 @@ def write_correction(
             put_entry(transaction, database, POSITION + at, U64.pack(number))
         transaction.put(at, resealed_event(position, after, opened[1]), db=events)
     for stream in streams:
-        _refuse_truncated(transaction, databases, records, stream)
         transaction.delete(name_key("stream", stream), db=databases["snapshots"])
     for model in models:
         put_entry(transaction, database, MODEL + model.encode(), U64.pack(number))
@@ -213,24 +212,6 @@ def _checked(position: int, before: bytes, after: bytes) -> str:
             "metadata can be corrected; `onewriter copy` makes a store in which more is changed"
         )
     return str(old[0])
-
-
-def _refuse_truncated(
-    transaction: lmdb.Transaction[bytes], databases: Databases, records: RecordFormat, stream: str
-) -> None:
-    """Raise CorrectionRefused for a stream whose first event was removed: it needs its snapshot."""
-    at = transaction.get(name_key("stream", stream) + b"\0" + U64.pack(1), db=databases["streams"])
-    if at is None:  # in the tail
-        return
-    position = U64.unpack(at)[0]
-    stored = transaction.get(at, db=databases["events"])
-    stub = None if stored is None else records.stub(position, stored)
-    if stub is not None and records.is_removed(stub):
-        raise CorrectionRefused(
-            f"the first events of stream {stream!r} in {records.what} were removed with archive "
-            f"{stub.archive}: its state can only be had from its snapshot, which a correction of its other "
-            "events would delete"
-        )
 
 
 # -- reading -------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ class EventLog(ArchivingLog):
         kept = checked_notes(notes)
         with self._writing:
             self._require_writable()
-            self._require_not_moving(positions)
+            self._require_correctable(changes)
             self._flush_keys()
             return self._operation(changes, who, why, time_us, models, kept)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -16,6 +17,7 @@ import pytest
 from actors import (
     ArchiveRefused,
     ArchiveUnavailable,
+    CommandTimeout,
     Do,
     Domain,
     EventsRemoved,
@@ -31,8 +33,9 @@ from actors import (
 from actors.__main__ import main
 from actors.retention import archiving
 from actors.runtime import archive_moves
+from storage import EventLog
 from tests import inside
-from tests.helpers import wait_until
+from tests.helpers import PATIENCE, wait_until
 from tests.system.warehouse import (
     CountItems,
     CountTaken,
@@ -299,6 +302,30 @@ def test_what_a_call_could_not_finish_is_moved_by_itself(
     wait_until(lambda: [one.state for one in system.archives()] == ["archived"])
     assert [system.stream(one) for one in DONE] == before
     assert system.verify_log().findings == []
+
+
+def test_a_step_that_ends_after_the_callers_time_is_gone_on_with(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the call gave up, the log did not know of the archive yet."""
+    for module in (archiving, archive_moves):
+        monkeypatch.setattr(module, "STEP", 2)
+    log, cancelled = inside.log(system), threading.Event()
+    record_archive, cancel_archive = EventLog._record_archive, EventLog.cancel_archive
+
+    def late(*given: Any) -> Any:
+        assert cancelled.wait(PATIENCE)
+        return record_archive(*given)
+
+    def cancel(*given: Any) -> None:
+        cancelled.set()
+        cancel_archive(*given)
+
+    monkeypatch.setattr(EventLog, "_record_archive", late)
+    monkeypatch.setattr(EventLog, "cancel_archive", cancel)
+    with pytest.raises(CommandTimeout, match="what is left is moved by itself"):
+        system.archive(system.plan_archive(), **WHO, timeout=0.05)
+    wait_until(lambda: [one.state for one in log.archives()] == ["archived"])
 
 
 def test_the_next_opening_goes_on_where_closing_has_ended_it(

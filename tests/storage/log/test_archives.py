@@ -27,6 +27,7 @@ from storage import (
 from storage.archive import archive_writer
 from storage.files import header
 from storage.files.lmdb_pages import BrokenPage
+from storage.files.published_file import PublishedFile
 from storage.log import archiving_log, open_log
 from storage.log.archived_event import REMOVED_TYPE
 from storage.log.corrections import ChangedEvent
@@ -383,7 +384,18 @@ def test_a_stream_is_read_from_behind_what_was_removed(log: EventLog) -> None:
         log.read_stream("s-1", after_version=half - 1)
     with pytest.raises(CorrectionRefused, match="can only be had from its snapshot"):
         correct(log, events[-1].position)
-    assert [log.removed_with(name) for name in ("s-1", "s-2", "none")] == [number, 0, 0]
+
+
+def test_a_stream_that_lacks_events_in_its_middle_is_not_corrected(log: EventLog) -> None:
+    """Its first events are there, and it needs its snapshot all the same."""
+    events = log.read_stream("s-1")
+    archive(log, [one.position for one in events[:2]])
+    number = archive(log, [one.position for one in events[2:4]])
+    correct(log, events[-1].position)
+    log.remove_archive(number, **WHO)
+    with pytest.raises(CorrectionRefused, match=f"'s-1' .* were removed with archive {number}"):
+        correct(log, events[-1].position)
+    correct(log, log.read_stream("s-2")[-1].position)
 
 
 def test_what_is_open_elsewhere_notices_a_removal(log: EventLog) -> None:
@@ -621,6 +633,27 @@ def test_an_opening_finishes_a_removal_that_was_interrupted(
         assert list((log.path / "archives").iterdir()) == []
         assert again.read(2, 1)[0].event is DROPPED
         sound(again)
+
+
+def test_files_of_another_log_in_the_same_folder_are_not_erased(
+    log: EventLog, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log.remove_archive(archive(log, [3, 4]), **WHO)
+    log.close()
+    with EventLog.open(tmp_path / "other", CODEC, durable=False) as other:
+        fill(other, 10)
+        archive(other, [1, 2])
+        folder = other.archives_path
+        being_written = PublishedFile(folder / "00000002.archive")
+        unfinished = folder / "00000003.archive.partial"
+        unfinished.write_bytes((folder / "00000001.archive").read_bytes()[:500])
+        with EventLog.open(log.path, CODEC, archives_path=folder) as again:
+            assert sorted(folder.iterdir())[1:] == [being_written.partial, unfinished]
+            with pytest.raises(ArchiveRefused, match="is being written by another store"):
+                again.begin_archive([5], **WHO)
+        assert caplog.text.count("is an archive of another log") == 2
+        assert other.read(0, 1)[0].event is not DROPPED
+        being_written.discard()
 
 
 # -- any order -----------------------------------------------------------------------------------------------

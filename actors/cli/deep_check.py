@@ -15,6 +15,7 @@ from actors.cli.domain_loading import load_domain
 from actors.cli.temporary_directory import temporary_directory
 from actors.cli.verify_files import Found, Look
 from actors.replication.replicas_folder import REPLICAS
+from actors.runtime.personal_keys import master_key_of
 from actors.system.system import System
 from storage import OnewriterError
 from storage.files.environment import DATA_FILE
@@ -31,9 +32,12 @@ def replicas_against_log(
 ) -> Iterator[tuple[Path, Look, str]]:
     """Each replica with what compares it. `settings` are for `System.open`.
 
-    Raises CommandLineError for a domain that is not found, and what opening raises.
+    Raises CommandLineError for a domain that is not found, KeysUnavailable without the master key of personal
+    fields, and what opening raises.
     """
     source = load_domain(domain)
+    # Without the key each person would be read as forgotten, and every row about them would differ.
+    master_key_of(source.compile(), settings.get("master_key"))
     with temporary_directory("onewriter-verify-") as folder:
         new = os.path.join(folder, "replicas")
         with System.open(path, source, mode="read", replicas=1, replicas_path=new, **settings) as system:

@@ -19,7 +19,7 @@ from actors.cli.errors import CommandLineError, describe
 from actors.cli.json_values import json_line
 from actors.cli.key_options import add_keys, key_settings
 from actors.cli.progress_lines import ProgressLines
-from actors.cli.store_directory import is_store, require_store
+from actors.cli.store_directory import is_store
 from actors.cli.verify_files import Found, Look, StoreFiles, backup_files
 from actors.errors import ModelStopped
 from storage import InvalidBackup, OnewriterError, OtherEngine
@@ -119,6 +119,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     try:
         if options.deep != (options.domain is not None):
             raise CommandLineError("--deep needs --domain, and --domain is for --deep")
+        if options.deep and options.log_only:
+            raise CommandLineError("--deep compares replicas, which --log-only leaves out; give one of them")
         if is_remote(options.store):
             with fetched(options.store, whole=True) as folder:
                 return _all_sound(backup_files(folder, progress), show)
@@ -128,14 +130,18 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                     f"{path} is a backup: it is verified without --log-only, --deep, --chain"
                 )
             return _all_sound(backup_files(path, progress), show)
-        require_store(str(path))
+        if not is_store(str(path)):
+            raise CommandLineError(f"{path} is not a store, nor a folder of backups; give one of them")
         # A copy that was never opened has no lock file, and is to get none.
         with StoreLock(path) if (path / LOCK_FILE).exists() else nullcontext():
             _refuse_other_engine(path)
             archives = None if options.archives_path is None else Path(options.archives_path)
             files = StoreFiles(path, options.chain, progress, archives)
             code = _all_sound(files.all(log_only=options.log_only), show)
-        if options.deep:
+        if options.deep and not files.every_event_is_there:
+            text = "--deep compared nothing: no replica can be filled from events that are missing or damaged"
+            print(text, file=sys.stderr)
+        elif options.deep:
             # Imported here: it needs a whole system, which the files alone do without.
             from actors.cli.deep_check import replicas_against_log
 
@@ -195,7 +201,7 @@ def _report(file: Path, look: Look, advice: str, began: float) -> FileReport:
         size,
         time.monotonic() - began,
         found.findings,
-        advice if found.findings else None,
+        (found.advice or advice) if found.findings else None,
         found.events,
         found.chain,
         found.rows,

@@ -26,6 +26,7 @@ __all__ = ["Found", "Look", "StoreFiles", "backup_files"]
 
 MAX_LINES = 20
 """Lines of SQLite about one file."""
+ARCHIVES_ADVICE = "the log itself is sound: put the file of each archive back, from another disk or a backup"
 Progress = Callable[[int, int], None]
 Chain = tuple[int, str]
 
@@ -35,7 +36,7 @@ class Found:
     """What is wrong with a file, and what was looked at in it.
 
     `events` and `chain` are those of a log, or of a file of a backup, whose pages are sound. `remarks` say
-    what was not looked at, and why.
+    what was not looked at, and why. `advice` is what helps, where it is not what helps against most damage.
     """
 
     findings: list[str]
@@ -43,6 +44,7 @@ class Found:
     chain: str | None = None
     rows: int | None = None
     remarks: list[str] = field(default_factory=list)
+    advice: str | None = None
 
 
 Look = Callable[[Path], Found]
@@ -60,6 +62,8 @@ class StoreFiles:
         self._chain = chain
         self._progress = progress
         self._log_is_sound = False
+        self.every_event_is_there = False
+        """Whether a replica can be filled from the log and its archives, once the log was looked at."""
 
     def all(self, *, log_only: bool) -> Iterator[tuple[Path, Look, str]]:
         """The files with what looks at each, and what helps against damage of it."""
@@ -81,12 +85,16 @@ class StoreFiles:
             check: LogCheck = verify_store(
                 file.parent, self._chain, self._progress, archives_path=self._archives
             )
-            self._log_is_sound = check.sound
+            only_archives = len(check.findings) == check.unavailable_archives
+            self._log_is_sound = only_archives
+            self.every_event_is_there = check.sound
             with unlocked_log(file.parent, self._archives) as (log, header):
                 beyond = progress_beyond(log, history_of(log, header).head)
         except OnewriterError as error:
             return Found([str(error)])
         found = Found(check.findings + beyond, check.events, check.chain)
+        if only_archives and not beyond:
+            found.advice = ARCHIVES_ADVICE
         if check.removed:
             found.remarks.append(
                 f"{check.removed:,} events were removed with their archives; of {check.unchecked:,} commits "

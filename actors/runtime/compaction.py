@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 from actors.kernel.delivery_marks import MARKS_FILE
 from actors.replication.replicas_folder import REPLICAS
-from actors.runtime.personal_keys import KEYS_FOLDER
+from actors.runtime.personal_keys import KEYS_FOLDER, KEYS_NOTE
 from actors.runtime.store_identity import IDENTITY_FILE, KEY, in_new_file
+from storage.errors import KeysUnavailable
 from storage.files.arguments import resolved_path
 from storage.files.environment import DATA_FILE
 from storage.files.erasing import erase_folder
 from storage.files.store_lock import StoreLock
-from storage.log.compaction import compact_log, open_for_compaction
+from storage.log.compaction import compact_log, open_for_compaction, stored_note
 
 __all__ = ["Compacted", "compact_store"]
 
@@ -47,7 +48,8 @@ def compact_store(
     Files are overwritten before they are removed. The key store, in the store or at `keys_path`, is
     rewritten, too. No process may have the store open, for reading neither. It needs as much free disk as
     the log will have. A process that dies meanwhile leaves a store that is whole; compact it again. Raises
-    StoreLocked, NotAStore, DamagedStore, StoreFull, StorageError.
+    KeysUnavailable if the store has a key store, and it is not there; StoreLocked, NotAStore, DamagedStore,
+    StoreFull, StorageError.
     """
     store = resolved_path(path)
     keys = Path(keys_path) if keys_path is not None else store / KEYS_FOLDER
@@ -69,8 +71,14 @@ def compact_store(
         for folder in sorted(replicas.glob("*")) if replicas.is_dir() else ():
             if (folder / DATA_FILE).exists():
                 stack.enter_context(StoreLock(folder))
+        has_keys = (keys / DATA_FILE).exists()
+        if not has_keys and (keys_path is not None or stored_note(environment, KEYS_NOTE) is not None):
+            raise KeysUnavailable(
+                f"there is no key store at {keys}, so keys that were destroyed may stay in its files, and "
+                "nothing was done; say where it is with keys_path="
+            )
         before, after = compact_log(store, environment, KEY, in_new_file(store), told)
-        if (keys / DATA_FILE).exists():
+        if has_keys:
             from storage.crypto.key_files import compact_keys
 
             compact_keys(keys)

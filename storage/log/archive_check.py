@@ -39,6 +39,8 @@ class ArchiveCheck:
         self._stubs: Counter[int] = Counter()
         self.archived = self.removed = 0
         """Events of which the log has stubs, by whether their archive is there."""
+        self.unavailable = 0
+        """Archives whose file is missing or damaged; one thing was found for each."""
 
     def read(self) -> None:
         """Verify the files."""
@@ -56,6 +58,9 @@ class ArchiveCheck:
                     if file is not None:
                         file.check()
                         self._readable.add(number)
+            except ArchiveUnavailable as error:
+                self.unavailable += 1
+                self._find(f"archive {number}: {error}")
             except (StorageError, DamagedStore) as error:
                 self._find(f"archive {number}: {error}")
 

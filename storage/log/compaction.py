@@ -18,7 +18,7 @@ from storage.log.checksums import opened_record, sealed_record
 from storage.log.inline_tables import DATABASES
 from storage.log.take_over import take_over
 
-__all__ = ["ChangedNote", "compact_log", "open_for_compaction"]
+__all__ = ["ChangedNote", "compact_log", "open_for_compaction", "stored_note"]
 
 ChangedNote = Callable[[bytes, Path], bytes | None]
 """Given a note's value and the file that will have it, the value that it is to have; None to leave it."""
@@ -49,6 +49,14 @@ def open_for_compaction(
             "is rewritten, and the old one is overwritten"
         )
     return lock, environment
+
+
+def stored_note(environment: lmdb.Environment, key: bytes) -> bytes | None:
+    """The value of a note of a log that `open_for_compaction` opened, or None. Raises DamagedStore."""
+    notes = environment.open_db(b"notes", create=False)
+    with environment.begin() as transaction:
+        stored = transaction.get(key, db=notes)
+        return None if stored is None else opened_record("notes", key, stored)
 
 
 def compact_log(

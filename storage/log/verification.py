@@ -43,7 +43,8 @@ class LogCheck:
     `events` is the log's last position, and `chain` the digest of the chain there, or None for a log of
     format 1 or 2. `findings` are the first thousand things that are wrong; none is what a sound log has.
     `archived` events are in archives, and `removed` ones were in archives that were removed. Of `unchecked`
-    commits not all events are there any more, so that only their digests were read.
+    commits not all events are there any more, so that only their digests were read. `unavailable_archives`
+    have a file that is missing or damaged, which is one finding each.
     """
 
     format: int
@@ -53,6 +54,7 @@ class LogCheck:
     archived: int = 0
     removed: int = 0
     unchecked: int = 0
+    unavailable_archives: int = 0
 
     @property
     def sound(self) -> bool:
@@ -210,6 +212,7 @@ class _Verification:
             begin, broken, unknown = position + 1, False, False
         self._check.events = position
         self._check.archived, self._check.removed = self._archives.archived, self._archives.removed
+        self._check.unavailable_archives = self._archives.unavailable
         if self._records.checked and begin <= position:
             self._find(f"the log ends at position {position} in the middle of a commit: its end is missing")
         if self._progress is not None:

@@ -760,6 +760,29 @@ def test_commands_find_archives_that_are_elsewhere(
     assert run("verify", store_path) == 0
 
 
+def test_verifying_tells_a_damaged_archive_from_a_damaged_log(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with System.open(store_path, warehouse, replicas=2) as system:
+        fill(system)
+        system.close_streams(DONE, **WHO)
+        system.wait_process_managers()
+        file = Path(archived(system).file)
+        system.wait_applied()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert run("verify", store_path, "--deep", *DOMAIN, "--json") == 1
+    told = capsys.readouterr()
+    log, *replicas = map(json.loads, told.out.splitlines())
+    assert f"the archive {file} is damaged" in log["findings"][0]
+    assert log["advice"].startswith("the log itself is sound: put the file of each archive back")
+    assert replicas
+    assert all(one["sound"] and one["rows"] is not None for one in replicas), "with their digests"
+    assert told.err.count("\n") == 1
+    assert "--deep compared nothing" in told.err
+
+
 def unchanged(_recorded: object) -> None:
     """Corrects nothing."""
 

@@ -175,6 +175,20 @@ def test_a_process_that_dies_while_it_compacts_leaves_a_whole_store(
     ]
 
 
+def test_nothing_is_compacted_while_the_key_store_is_not_found(folder: Path, capsys: Any) -> None:
+    with opened(folder, managers=False) as system:
+        load(system, 0, 3)
+        system.forget("m1", wait=True)
+    store, elsewhere = str(folder / "store"), str(folder / "elsewhere")
+    os.rename(folder / "store/keys", elsewhere)
+    before = (folder / "store/data.mdb").read_bytes()
+    for wrong in ([], ["--keys-path", str(folder / "nowhere")]):
+        assert main(["compact", store, *wrong]) == 1
+        assert "KeysUnavailable: there is no key store at " in capsys.readouterr().err
+    assert (folder / "store/data.mdb").read_bytes() == before
+    assert main(["compact", store, "--keys-path", elsewhere]) == 0
+
+
 def test_after_a_rotation_no_file_has_what_the_former_master_key_opens(folder: Path, capsys: Any) -> None:
     with opened(folder, managers=False) as system:
         load(system, 0, 3)

@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import lmdb
 import pytest
 
-from actors import Domain, System
+from actors import Domain, Personal, System
 from actors.__main__ import main
 from actors.process_managers.records import Checkpoint
 from storage import Codec, EventLog
@@ -46,6 +46,22 @@ def on_counted_in_sql(event: Counted, database: Any) -> None:
 
 
 DOMAIN = f"{__name__}:counted"
+people = Domain("verified-people")
+
+
+@people.event(state=None)
+class Joined:
+    person: str
+    name: Annotated[str, Personal(subject="person")]
+
+
+names = people.read_model("names")
+by_person = names.table("by_person", key="person")
+
+
+@names.on
+def on_joined(event: Joined, tables: Any) -> None:
+    tables[by_person].put({"person": event.person, "name": event.name})
 
 
 @pytest.fixture
@@ -177,3 +193,20 @@ def test_every_file_of_a_backup_is_verified(store: Path, tmp_path: Path, verify:
     assert "not a file of a backup" in found[0]["findings"][0]
     assert verify(backups, "--deep", "--domain", DOMAIN)[0] == 2
     assert verify(store, "--deep")[0] == 2
+
+
+def test_personal_fields_are_not_compared_without_their_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, key = str(tmp_path / "store"), str(tmp_path / "master.key")
+    assert main(["keys", "new", key]) == 0
+    with System.open(path, people, replicas=1, master_key=key) as system:
+        system.append("people", [Joined("p1", "Ann")])
+        system.wait_applied()
+    deep = ["verify", path, "--deep", "--domain", f"{__name__}:people"]
+    assert main(deep) == 2
+    told = capsys.readouterr()
+    assert "DAMAGED" not in told.out
+    assert "KeysUnavailable: domain 'verified-people' has personal fields" in told.err
+    assert main([*deep, "--master-key", key]) == 0
+    assert "1 rows" in capsys.readouterr().out

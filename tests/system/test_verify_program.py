@@ -102,7 +102,9 @@ def test_a_store_that_is_open_and_what_is_no_store_are_refused(
         assert main(["verify", str(store)]) == 2
     assert "already open" in capsys.readouterr().err
     assert main(["verify", str(tmp_path)]) == 2
-    assert "is not a store" in capsys.readouterr().err
+    assert "is not a store, nor a folder of backups" in capsys.readouterr().err
+    assert main(["verify", str(store), "--log-only", "--deep", "--domain", f"{__name__}:meters"]) == 2
+    assert "--log-only leaves out" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         main(["verify", "--help"])
     assert ended.value.code == 0

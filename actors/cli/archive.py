@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.cli.archive_opening import opened_with_archives
-from actors.cli.archive_options import (
-    add_archives_path,
-    add_record,
-    checked_record,
-)
+from actors.cli.archive_opening import add_change_options, checked_domain, opened_with_archives
 from actors.cli.command_parser import PROGRAM, CommandParser, moment, positive
-from actors.cli.domain_loading import add_domain, load_domain
+from actors.cli.domain_loading import add_domain
 from actors.cli.given_names import name_lines
 from actors.cli.json_values import json_line
-from actors.cli.key_options import add_keys
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
-from actors.cli.store_directory import require_store
 from actors.retention.archive_plan import ArchivePlan
 from storage import ArchiveRecord
 from storage.files.amounts import size_text
@@ -71,17 +64,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         "--limit", type=positive, default=1_000_000, metavar="EVENTS", help="at most so many; 1,000,000"
     )
     parser.add_argument("--apply", action="store_true", help="make the archive; --who and --why are needed")
-    add_record(parser)
-    add_keys(parser)
-    add_archives_path(parser)
-    parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
+    add_change_options(parser)
     options = parser.parse_args(arguments)
 
     def archive() -> None:
-        domain = load_domain(options.domain)
-        if options.apply:
-            checked_record(options)
-        require_store(options.store)
+        domain = checked_domain(options)
         streams = [*options.streams, *name_lines(options.file)]
         with opened_with_archives(options, domain) as system:
             plan = system.plan_archive(

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.cli.archive_opening import opened_with_archives
-from actors.cli.archive_options import (
-    add_archives_path,
-    add_record,
-    checked_record,
-)
+from actors.cli.archive_opening import add_change_options, checked_domain, opened_with_archives
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
-from actors.cli.domain_loading import add_domain, load_domain
+from actors.cli.domain_loading import add_domain
 from actors.cli.json_values import json_line
-from actors.cli.key_options import add_keys
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
-from actors.cli.store_directory import require_store
 from actors.retention.removal_plan import ALL, RemovalPlan
 
 __all__ = ["main"]
@@ -37,7 +30,6 @@ EXIT_CODES = {
     "2": "the call was wrong, or there is no such store or domain",
     "130": "interrupted; the command archives says whether it is removed",
 }
-
 
 APPLIED = 600.0
 """Seconds that replicas have to come to the end of the log."""
@@ -61,17 +53,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument(
         "--lose", nargs="+", default=[], metavar="NAME", help=f"who may lose something, as shown, or {ALL}"
     )
-    add_record(parser)
-    add_keys(parser)
-    add_archives_path(parser)
-    parser.add_argument("--json", action="store_true", help="the report and the progress as JSON")
+    add_change_options(parser)
     options = parser.parse_args(arguments)
 
     def remove() -> None:
-        domain = load_domain(options.domain)
-        if options.apply:
-            checked_record(options)
-        require_store(options.store)
+        domain = checked_domain(options)
         with opened_with_archives(options, domain) as system:
             progress = ProgressLines("read", options.json)
             if not options.apply:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.cli.archive_opening import opening_settings
 from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.given_names import add_names, given_names
 from actors.cli.json_values import json_line
-from actors.cli.key_options import add_keys, key_settings
+from actors.cli.key_options import add_keys
 from actors.cli.program_end import exit_code_of
 from actors.cli.rebuild_wait import is_rebuilt
 from actors.cli.store_directory import require_store
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         domain = load_domain(options.domain)
         require_store(options.store)
         subjects = given_names(options, "subject")
-        settings = {**key_settings(options), "archives_path": options.archives_path}
+        settings = opening_settings(options)
         with opened_for_work(options.store, domain, **settings) as system:
             done = system.forget(subjects, who=options.who, why=options.why)
             _wait(system, domain, done)

@@ -26,7 +26,6 @@ from storage.log.log_reader import LogReader
 from storage.log.records import envelope_of
 
 __all__ = [
-    "CONSUMER",
     "MANAGER",
     "MODEL",
     "EventReader",

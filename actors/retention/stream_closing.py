@@ -21,7 +21,7 @@ from storage.value_text import short_repr
 if TYPE_CHECKING:
     from actors.runtime.parts import Parts
 
-__all__ = ["StreamChange", "change_log", "change_streams", "checked_names", "in_parts"]
+__all__ = ["StreamChange", "change_log", "change_streams", "in_parts"]
 
 StreamChange = Callable[[EventLog, Collection[str], str, str], list[str]]
 """`close_streams` or `reopen_streams`."""
@@ -64,8 +64,10 @@ def change_log(
     return tuple(one for some in in_parts(names) for one in change(log, some, who, why))
 
 
-def checked_names(log: LogReader, streams: Any, method: str) -> list[str]:
-    """The streams, each once. Raises `UnknownStream`, and `TypeError` or `InvalidKey` for what is no name."""
+def _names(log: LogReader, change: StreamChange, streams: Any) -> list[str]:
+    """The streams, each once. Raises `UnknownStream`, `TypeError` or `InvalidKey` for what is no name, and
+    `ValueError` for a stream that can't be closed."""
+    method = change.__name__
     names = [streams] if isinstance(streams, str) else list(streams)
     for one in names:
         if not isinstance(one, str):
@@ -74,11 +76,6 @@ def checked_names(log: LogReader, streams: Any, method: str) -> list[str]:
     unknown = [one for one in names if not log.stream_version(one)]
     if unknown:
         raise UnknownStream(unknown, f"{method}() did nothing")
-    return names
-
-
-def _names(log: LogReader, change: StreamChange, streams: Any) -> list[str]:
-    names = checked_names(log, streams, change.__name__)
     if change is close_streams:
         _refuse_own(log, names)
     return names

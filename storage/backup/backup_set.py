@@ -32,7 +32,6 @@ __all__ = [
     "is_backup_name",
     "is_copy_name",
     "is_full",
-    "without_replaced",
 ]
 
 _NAME = re.compile(r"([0-9]{8})-(full|increment)\.backup")
@@ -76,7 +75,7 @@ def is_backup(path: Path) -> bool:
         return False
 
 
-def without_replaced(names: Iterable[str]) -> list[str]:
+def _without_replaced(names: Iterable[str]) -> list[str]:
     """Names of complete files, sorted; of an increment and a full one with the same number the full one.
 
     It was made in place of the increment, which a kill left.
@@ -117,7 +116,7 @@ class BackupSet:
 
     def files(self) -> list[Path]:
         """The complete files, the oldest first. Raises StorageError."""
-        return [self.path / name for name in without_replaced(self._names())]
+        return [self.path / name for name in _without_replaced(self._names())]
 
     def newest(self) -> Segment | None:
         """The newest file; None if there is none, or it can't be read."""
@@ -165,7 +164,7 @@ class BackupSet:
     def remove_replaced(self) -> None:
         """Remove increments in whose place full ones are. Raises StorageError."""
         names = self._names()
-        for name in {*filter(is_backup_name, names)}.difference(without_replaced(names)):
+        for name in {*filter(is_backup_name, names)}.difference(_without_replaced(names)):
             (self.path / name).unlink(missing_ok=True)
 
     def _names(self) -> list[str]:

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from actors.runtime.store_identity import restored_note
 from actors.schema.notes import is_of_types
+from actors.writer.closed_streams import closed_by
+from actors.writer.kept_states import KEPT
 from storage.backup.places import fetched
 from storage.backup.restore import Restored, restore_backup
 from storage.backup.restored_notes import Notes, RestoredPoint
@@ -48,11 +50,13 @@ def restore(
 def restored_notes(point: RestoredPoint, own: Notes, later: Notes | None) -> Notes:
     """The notes of a restored store: its own, and that it was restored.
 
-    Types whose first events are later than its notes are known from the `later` ones.
+    What has to fit its events is known from the `later` ones, if it was so before its end: types whose first
+    events are later than its notes, closed streams, and states that were kept when archives were removed.
     """
     notes = dict(own)
     for key, value in later or ():
-        if is_of_types(key):
+        kept = point.same_removals and key.startswith(KEPT)
+        if is_of_types(key) or kept or (key not in notes and closed_by(key, value, point.operations)):
             notes[key] = value
     key, value = restored_note(point.history_id, point.position, point.time)
     notes[key] = value

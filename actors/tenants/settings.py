@@ -15,7 +15,7 @@ __all__ = ["TIMERS", "TenantSettings"]
 
 TIMERS = ("wake", "keep", "ignore")
 _OPTIONS = frozenset(inspect.signature(System.open).parameters) - {"path", "domain"}
-_OF_ONE = ("replicas_path", "keys_path")
+_OF_ONE = ("replicas_path", "keys_path", "archives_path")
 """Folders that stores can't share."""
 
 MOST_OPEN = 100_000

@@ -23,6 +23,7 @@ __all__ = [
     "ClosedStream",
     "ClosedStreams",
     "close_streams",
+    "closed_by",
     "closed_stream",
     "closed_streams",
     "reopen_streams",
@@ -88,6 +89,12 @@ def closed_streams(log: LogReader, prefix: str, after: str, limit: int | None) -
     return [_decoded(key[len(PREFIX) :].decode(), value) for key, value in log.notes(begin, beyond, limit)]
 
 
+def closed_by(key: bytes, value: bytes, operations: Collection[int]) -> bool:
+    """Whether a note is that of a stream which was closed by an operation of one of these times. Raises
+    DamagedStore."""
+    return key.startswith(PREFIX) and _fields(key[len(PREFIX) :].decode(), value)[2] in operations
+
+
 def close_streams(log: EventLog, streams: Collection[str], who: str, why: str) -> list[str]:
     """Close those that are open, in one recorded operation, and return them. Raises as `EventLog.correct`.
 
@@ -123,6 +130,11 @@ def _key(stream: str) -> bytes:
 
 
 def _decoded(stream: str, value: bytes) -> ClosedStream:
+    who, why, time_us = _fields(stream, value)
+    return ClosedStream(stream, who, why, EPOCH + timedelta(microseconds=time_us))
+
+
+def _fields(stream: str, value: bytes) -> tuple[str, str, int]:
     with damaged_records(f"the note that stream {stream!r} is closed, in the log,", "restore a backup"):
         who, why, time_us = unpack_stored(value)
-        return ClosedStream(stream, who, why, EPOCH + timedelta(microseconds=time_us))
+        return who, why, time_us

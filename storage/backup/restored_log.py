@@ -9,7 +9,7 @@ from pathlib import Path
 import lmdb
 
 from storage.archive.archive_file import ArchiveFile
-from storage.backup.chain_follower import link_fields, opened_operation
+from storage.backup.chain_follower import correction_time, link_fields, opened_operation
 from storage.backup.segment_format import LinkRecord, Point
 from storage.backup.segment_source import is_on_chain
 from storage.errors import DamagedStore
@@ -57,6 +57,8 @@ class RestoredLog:
         self._head = 0
         self.archives: dict[int, StoredArchive] = {}
         """Those that operations made, by number."""
+        self.operation_times: set[int] = set()
+        """When operations were recorded, in microseconds since 1970."""
 
     def events(self, first: int, values: Sequence[bytes]) -> None:
         """Add stored events, up to the end of a commit."""
@@ -78,6 +80,7 @@ class RestoredLog:
             if link.operation:
                 number = link_fields(link)[2]
                 put_operation(transaction, self._databases, number, link.operation, link.models)
+                self.operation_times.add(correction_time(link.operation, number))
                 self._archived(number, opened_operation(link.operation, number))
 
     def _archived(self, operation: int, record: bytes) -> None:

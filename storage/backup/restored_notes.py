@@ -32,12 +32,16 @@ class RestoredPoint(NamedTuple):
     """Where a restored store ends, and of which history it is the beginning.
 
     `notes_position` is where the log ended when its notes were written, None if there was no backup yet.
+    `operations` are the times of its recorded operations, in microseconds since 1970. `same_removals` says
+    whether the next backup has the same archives removed as the store.
     """
 
     position: int
     time: datetime
     history_id: str
     notes_position: int | None
+    operations: frozenset[int]
+    same_removals: bool
 
 
 def chosen_notes(
@@ -64,7 +68,15 @@ def chosen_notes(
         following = segment
     later = None if following is None else _notes_of(segments, following)
     former = first.header.history_id
-    point = RestoredPoint(end.position, datetime.fromtimestamp(time_us / 1e6, UTC), former, position)
+    removed = {one.number for one in log.archives.values() if one.removal}
+    point = RestoredPoint(
+        end.position,
+        datetime.fromtimestamp(time_us / 1e6, UTC),
+        former,
+        position,
+        frozenset(log.operation_times),
+        following is not None and removed == {one.number for one in following.end.archives if one.removed},
+    )
     notes = own if choose is None else list(choose(point, own, later))
     return point, _with_forgotten_ids(notes, later or [], former, header.history_id, end.position)
 

@@ -79,6 +79,9 @@ class ArchivingLog(WritableLog):
             self._remove_leftover_archives()
         except StorageError as error:
             logger.warning("%s", error)
+        except OSError as error:
+            # Such as a share that is gone: only what needs the events fails.
+            logger.warning("%s", from_system(error, f"{self._archives.folder} can't be read", self.path))
 
     def begin_archive(
         self,
@@ -153,7 +156,7 @@ class ArchivingLog(WritableLog):
                     f"archive {number} of the log in {self.path} is in use: remove it instead"
                 )
             path = self._archives.path(number)
-            if path.exists():
+            if os.path.exists(path):
                 self._require_own(path)
                 erase_file(path)
 
@@ -239,7 +242,7 @@ class ArchivingLog(WritableLog):
                 found = stored_archives(transaction, self._databases, self._records)
             for archive in found:
                 path = self._archives.path(archive.number)
-                if archive.removal and path.exists() and not self._is_foreign(path, archive.digest):
+                if archive.removal and os.path.exists(path) and not self._is_foreign(path, archive.digest):
                     self._erase(path)
 
     def _require_correctable(self, changes: Sequence[ChangedEvent]) -> None:
@@ -311,7 +314,7 @@ class ArchivingLog(WritableLog):
 
     def _require_own(self, path: Path) -> None:
         """Raise ArchiveRefused for a file that this log has not begun."""
-        if not path.exists():
+        if not os.path.exists(path):
             return
         try:
             if ArchiveFile.open(path).header.history_id == self.first_history_id:
@@ -344,7 +347,7 @@ class ArchivingLog(WritableLog):
 
     def _begun_file(self, transaction: lmdb.Transaction[bytes], number: int) -> ArchiveFile:
         path = self._archives.path(number)
-        if number != last_archive(transaction, self._databases) + 1 or not path.exists():
+        if number != last_archive(transaction, self._databases) + 1 or not os.path.exists(path):
             raise ArchiveRefused(f"archive {number} of the log in {self.path} was not begun; begin one")
         self._require_own(path)
         file = ArchiveFile.open(path)
@@ -401,7 +404,7 @@ class ArchivingLog(WritableLog):
                     continue
                 if not self._is_foreign(folder / name):
                     erase_file(folder / name)
-        if folder.is_dir():
+        if os.path.isdir(folder):
             self.erase_removed_archives()
 
     def _erase(self, path: Path) -> None:

@@ -594,6 +594,25 @@ def test_the_state_of_a_truncated_stream_is_kept_in_backups_exports_and_without_
     assert not (tmp_path / "copied").exists()
 
 
+@pytest.mark.parametrize("keep", [None, 1])
+def test_a_store_restored_to_a_point_between_backups_has_what_was_kept_and_closed_by_then(
+    system: System, tmp_path: Path, keep: int | None
+) -> None:
+    """The notes of the backup before the point do not have it yet, or there is none."""
+    archived(system, before_snapshot=True, category="stock")
+    system.backup(tmp_path / "backups")
+    system.remove_archive(1, lose="all", **WHO)
+    system.close_streams("order-o5", **WHO)
+    position = system.position
+    system.execute(Take("s0"))
+    system.close_streams("order-o4", **WHO)
+    system.backup(tmp_path / "backups", full=True, keep=keep)
+    restore(tmp_path / "backups", tmp_path / "restored", position=position)
+    with System.open(tmp_path / "restored", warehouse, replicas=1, managers=False) as again:
+        assert stock_of(again) == [9, 9]
+        assert [one.stream for one in again.closed_streams()] == [*DONE, "order-o5"]
+
+
 def stock_of(system: System) -> list[int]:
     """What was taken of two products, as the writer's states say."""
     return [system.execute(CountTaken(sku)).events[0].count for sku in ("s0", "s1")]

@@ -149,6 +149,7 @@ def test_no_store_is_made_unless_the_policy_allows_it(folder: Path) -> None:
         ({"timers": "often"}, ValueError, "timers= must be"),
         ({"replica": 2}, TypeError, "no option 'replica'"),
         ({"replicas_path": "/x"}, ValueError, "options_of="),
+        ({"archives_path": "/x"}, ValueError, "options_of="),
         ({"options_of": 7}, TypeError, "options_of= must be"),
     ],
 )

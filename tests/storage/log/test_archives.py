@@ -23,6 +23,7 @@ from storage import (
     EventsRemoved,
     NewerFormat,
     RecordedEvent,
+    StorageError,
 )
 from storage.archive import archive_writer
 from storage.files import header
@@ -286,6 +287,23 @@ def test_a_missing_file_is_an_error_only_for_what_needs_its_events(log: EventLog
         assert again.read_stream("s-1", limit=len(kept["streams"]["s-1"])) == kept["streams"]["s-1"]
         assert again.unavailable_archives() == []
         sound(again)
+
+
+def test_a_log_opens_though_the_folder_of_its_archives_cannot_be_read(
+    log: EventLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive(log, [3, 4])
+    log.close()
+    folder = log.archives_path
+    folder.rename(folder.with_name("elsewhere"))
+    folder.write_text("a file")
+    with EventLog.open(log.path, CODEC) as again:
+        assert f"{folder} can't be read" in caplog.text
+        assert again.read(0, 2)
+        with pytest.raises(ArchiveUnavailable, match="can't be read"):
+            again.read(2, 1)
+        with pytest.raises(StorageError):
+            again.begin_archive([7], **WHO)
 
 
 def test_reads_return_no_more_than_their_bound_of_archived_events(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from actors.errors import UnadoptedCopy
 from actors.health import CopyHealth
+from actors.kernel.backoff import backoff
+from actors.runtime.copy_failures import CopyFailures
 from actors.runtime.full_copy import FullCopy, Stopped
 from storage.backup.full_of_increment import Increment
 from storage.backup.segment_source import is_on_chain
@@ -62,13 +64,9 @@ class ContinuousCopy:
         """When the next full one is due, in seconds since 1970; None before that was looked at."""
         self._full: FullCopy | None = None
         """The full one that is being made."""
-        self._full_error: str | None = None
-        self._full_failing_since: float | None = None
-        self._full_retry = FIRST_RETRY
+        self._failures, self._full_failures = CopyFailures(), CopyFailures()
         self._position = 0
         self._files = 0
-        self._error: str | None = None
-        self._failing_since: float | None = None
         self._copied_at: float | None = None
 
     def start(self) -> None:
@@ -90,7 +88,8 @@ class ContinuousCopy:
     def health(self, head: int) -> CopyHealth:
         """How far it is, where the log ends at `head`. Any thread."""
         position = self._position
-        failing = [one for one in (self._failing_since, self._full_failing_since) if one is not None]
+        both = self._failures, self._full_failures
+        failing = [since for one in both if (since := one.since) is not None]
         return CopyHealth(
             self._target.address,
             position,
@@ -98,7 +97,7 @@ class ContinuousCopy:
             round(self._lag(position), 6),
             self._files,
             None if self._copied_at is None else round(time.monotonic() - self._copied_at, 3),
-            self._error or self._full_error,
+            self._failures.error or self._full_failures.error,
             round(time.monotonic() - min(failing), 3) if failing else None,
         )
 
@@ -114,20 +113,18 @@ class ContinuousCopy:
 
     # -- its thread ------------------------------------------------------------------------------------------
     def _run(self) -> None:
-        retry = FIRST_RETRY
         wait = 0.0
         try:
             while not self._refuse():
                 closing = self._closing.wait(wait)
                 try:
                     self._copy(closing)
-                    self._error = self._failing_since = None
-                    retry, wait = FIRST_RETRY, self._settings.copy_interval
+                    self._failures.clear()
+                    wait = self._settings.copy_interval
                 except Stopped:
                     return
                 except Exception as error:
-                    self._failed(error)
-                    wait, retry = retry, min(2 * retry, LONGEST_RETRY)
+                    wait = self._failed(error, self._failures)
                 if closing:
                     return
         finally:
@@ -140,22 +137,18 @@ class ContinuousCopy:
             f"nothing is copied to {self._target.address}: the store is a copy ({self._refused}), and the "
             "set there may be its original's; adopt it, by managers=True or `onewriter adopt`"
         )
-        self._error = str(error)
+        self._failures.error = str(error)
         logger.error("%s", error)
         return True
 
-    def _failed(self, error: Exception) -> None:
-        if self._failing_since is None:
-            self._failing_since = time.monotonic()
-        self._error = self._told(error, self._error)
-
-    def _told(self, error: Exception, before: str | None) -> str:
-        """Log an error, unless it is the one before; returns its text."""
+    def _failed(self, error: Exception, failures: CopyFailures) -> float:
+        """Log a failure, unless it is the same as the last one; returns seconds until the next attempt."""
         text = f"{type(error).__name__}: {error}"
-        if text != before:
+        if text != failures.error:
             traced = None if isinstance(error, OnewriterError | OSError) else error
             logger.error("copying to %s: %s", self._target.address, text, exc_info=traced)
-        return text
+        failures.add(text)
+        return backoff(FIRST_RETRY, LONGEST_RETRY, failures.count - 1)
 
     def _copy(self, closing: bool) -> None:
         """Copy what is new, if anything is."""
@@ -217,13 +210,9 @@ class ContinuousCopy:
         if full.error is None:
             self._files += 1
             self._full_due_at = self._next_full()
-            self._full_error = self._full_failing_since = None
-            self._full_retry = FIRST_RETRY
+            self._full_failures.clear()
             return
-        self._full_error = self._told(full.error, self._full_error)
-        self._full_failing_since = self._full_failing_since or time.monotonic()
-        self._full_due_at = time.time() + self._full_retry
-        self._full_retry = min(2 * self._full_retry, LONGEST_RETRY)
+        self._full_due_at = time.time() + self._failed(full.error, self._full_failures)
 
     def _next_full(self) -> float:
         return time.time() + self._settings.copy_full_every

@@ -57,13 +57,18 @@ class Archives:
         """Whether any was read, so that events of it may be in memory."""
         return bool(self._files)
 
-    def seen(self, operation: int) -> None:
-        """The last operation of the log has this number: what others have removed is not read any more."""
+    def seen(self, operation: int, known: Callable[[int], KnownArchive | None]) -> None:
+        """The last operation of the log has this number: what others have removed is not read any more.
+
+        `known` is as that of the beginning, and called at once.
+        """
         if operation != self._operation:
-            self._operation = operation
             for number in list(self._files):
-                if self.is_removed(number):
+                found = known(number)
+                if found is not None and found.removed:
+                    self._removed.add(number)
                     self.forget(number)
+            self._operation = operation
 
     def path(self, number: int) -> Path:
         """Where the file of an archive is, or should be."""

@@ -30,6 +30,7 @@ from storage.files.header import Header, read_header
 from storage.files.open_store import check_pages
 from storage.files.opening_resources import Descriptor, ResourceSlot
 from storage.files.store_lock import LOCK_FILE, doubt_of, is_at, is_elsewhere
+from storage.log.archive_records import known_archive
 from storage.log.correction_entries import last_number
 from storage.log.inline_snapshot import InlineSnapshot
 from storage.log.inline_tables import max_databases
@@ -369,7 +370,7 @@ class LogFollower(LogReader):
                     try:
                         with transaction:
                             if self._archives.in_use:
-                                self._archives.seen(last_number(transaction, self._databases))
+                                self._see_removals(transaction)
                             yield transaction
                     except lmdb.Error as error:
                         raise translate(error, f"reading the log in {self.path}") from error
@@ -380,6 +381,12 @@ class LogFollower(LogReader):
                 self._open_replacement()
             else:
                 self._grow()
+
+    def _see_removals(self, transaction: lmdb.Transaction[bytes]) -> None:
+        log = transaction, self._databases, self._records
+        self._archives.seen(
+            last_number(transaction, self._databases), lambda number: known_archive(*log, number)
+        )
 
     def _grow(self) -> None:
         """Adopt a larger map, once no transaction of this process reads in the present one."""

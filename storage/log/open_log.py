@@ -250,8 +250,11 @@ class OpenLog:
         return self._environment
 
     def _known_archive(self, number: int) -> KnownArchive | None:
-        """What the log knows of an archive. Within the gate, also within the transaction of a read."""
-        with self._live_environment().begin() as transaction:
+        """What the log knows of an archive. Within the gate, also within the transaction of a read.
+
+        That goes on in the file which it began in, also if another one is in its place by now.
+        """
+        with OpenLog._live_environment(self).begin() as transaction:
             return known_archive(transaction, self._databases, self._records, number)
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -237,6 +238,20 @@ def test_a_follower_reads_archived_events_too(log: EventLog) -> None:
         follower.advance_to_end()
         assert contents(follower) == before
         assert [one.state for one in follower.archives()] == ["archived"]
+
+
+def test_a_read_goes_on_in_the_file_in_which_it_began(log: EventLog) -> None:
+    """Another process may compact the log before a reader asks which archives there are."""
+    event = log.records(2, 1)[0]
+    number = archive(log, [3, 4])
+    log.close()
+    with LogFollower.open(log.path, CODEC, verify_bytes=0) as follower:
+        follower.advance_to_end()
+        with follower.transaction():
+            shutil.copy(log.path / "data.mdb", log.path / "other")
+            (log.path / "other").replace(log.path / "data.mdb")
+            assert follower._archives.event(number, 3) == event
+        assert follower.records(2, 1) == [event]
 
 
 def test_archives_may_lie_in_another_folder(log: EventLog, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from actors.subscriptions.event_filter import category_of
 from actors.writer.closed_streams import closed_stream, closed_streams
 from storage import ArchiveRefused
 from storage.log.log_reader import LogReader
-from storage.log.records import envelope_of
+from storage.log.records import time_us_of
 
 __all__ = ["ArchivePlan", "ReaderBehind", "Selection", "plan_of", "still_holds"]
 
@@ -28,8 +28,6 @@ MOST_NAMED = 10
 """Streams that a plan names of those that it leaves out."""
 
 CLOSED, WHOLE, BEFORE_SNAPSHOT = "closed", "whole", "before its snapshot"
-_TIME = 4
-"""The index of the time in a stored event."""
 
 
 class Selection(NamedTuple):
@@ -211,7 +209,7 @@ class _Choice:
             return
         if selection.quiet_since_us is not None:
             [(_, last)] = log.stream_records(stream, version - 1, 1)
-            if envelope_of(last)[_TIME] >= selection.quiet_since_us:
+            if time_us_of(last) >= selection.quiet_since_us:
                 plan._leave_out(stream, "it has an event from after quiet_since")
                 return
         if plan.streams and len(plan._positions) + len(found) > selection.limit:

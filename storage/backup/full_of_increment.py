@@ -7,10 +7,10 @@ increment.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import NamedTuple
 
 from storage.backup.backup_writer import Backup, BackupWriter, Progress
+from storage.backup.notes_digest import NotesDigest
 from storage.backup.pace import Pace, checked_share
 from storage.backup.segment_format import LinkRecord, Point
 from storage.backup.segment_reader import ADVICE, Segment, read_notes
@@ -32,10 +32,10 @@ class Increment(NamedTuple):
     def read(cls, segment: Segment) -> Increment:
         """One that has all notes. Raises InvalidBackup."""
         notes = read_notes(segment)
-        sum = blake2b(digest_size=16)
+        digest = NotesDigest()
         for key, stored in notes:
-            sum.update(b"%d %d " % (len(key), len(stored)) + key + stored)
-        if sum.digest() != segment.end.notes_digest:
+            digest.add(key, stored)
+        if digest.digest() != segment.end.notes_digest:
             raise InvalidBackup(f"{segment.path} has other notes than it says; {ADVICE}")
         return cls(segment, notes)
 

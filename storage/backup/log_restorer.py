@@ -36,7 +36,7 @@ from storage.files.header import ARCHIVES_FORMAT, Header
 from storage.log.checksums import COMMIT_ENDS, first_link
 from storage.log.corrections import ChangedEvent
 from storage.log.record_format import RecordFormat
-from storage.log.records import EPOCH, envelope_of
+from storage.log.records import EPOCH, time_us_of
 
 __all__ = ["LogRestorer", "Progress"]
 
@@ -211,6 +211,6 @@ def _range(path: Sequence[Segment]) -> str:
 
 def _time_of(position: int, value: bytes) -> int:
     try:
-        return int(envelope_of(RecordFormat(ARCHIVES_FORMAT, "the backup").outline(position, value))[4])
+        return time_us_of(RecordFormat(ARCHIVES_FORMAT, "the backup").outline(position, value))
     except DamagedStore:
         return 0  # whoever follows the chain finds it

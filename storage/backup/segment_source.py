@@ -8,12 +8,12 @@ after the last event depend on when they are read, so these are read at the end,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
 from storage.backup.chain_follower import link_fields
+from storage.backup.notes_digest import NotesDigest
 from storage.backup.segment_format import ArchiveCopy, LinkRecord, Point
 from storage.errors import DamagedStore
 from storage.log.archive_records import stored_archives
@@ -28,7 +28,7 @@ from storage.log.correction_entries import (
 )
 from storage.log.corrections import ChangedEvent, corrected_events
 from storage.log.open_log import LogTransaction
-from storage.log.records import U64, envelope_of
+from storage.log.records import U64, time_us_of
 
 __all__ = [
     "Stretch",
@@ -229,14 +229,13 @@ def stored_notes(log: LogTransaction) -> Iterator[tuple[bytes, bytes]]:
 
 def notes_digest(log: LogTransaction) -> tuple[bytes, int]:
     """A digest of all notes, and how many they are. Raises DamagedStore."""
-    sum, count = blake2b(digest_size=16), 0
+    notes = NotesDigest()
     for key, stored in stored_notes(log):
-        sum.update(b"%d %d " % (len(key), len(stored)) + key + stored)
-        count += 1
-    return sum.digest(), count
+        notes.add(key, stored)
+    return notes.digest(), notes.count
 
 
 def time_of_event(log: LogTransaction, position: int) -> int:
     """The time of an event in microseconds since 1970, 0 if there is none. Raises DamagedStore."""
     stored = log.transaction.get(U64.pack(position), db=log.databases["events"])
-    return 0 if stored is None else int(envelope_of(log.records.outline(position, stored))[4])
+    return 0 if stored is None else time_us_of(log.records.outline(position, stored))

@@ -6,7 +6,6 @@ Any thread. No page of LMDB is in a backup, so nothing in it can end the process
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from storage.archive.archive_file import ArchiveFile
 from storage.backup.archive_copies import archives_of_set
 from storage.backup.backup_set import BackupSet
 from storage.backup.chain_follower import ChainFollower, corrected_count, link_fields
+from storage.backup.notes_digest import NotesDigest
 from storage.backup.segment_format import CORRECTED, EVENTS, LINKS, NOTES, LinkRecord, unpack_events
 from storage.backup.segment_reader import Segment, open_segment, segment_blocks
 from storage.errors import ArchiveUnavailable, DamagedStore, NewerFormat, StorageError
@@ -90,7 +90,7 @@ def _read(segment: Segment, progress: Progress | None) -> list[str]:
     chain = ChainFollower(header.base, str(segment.path), archives_of_set(segment.path.parent, segment))
     changed: dict[int, int] = {}
     corrected: dict[int, int] = {}
-    sum, notes = blake2b(digest_size=16), 0
+    notes = NotesDigest()
     findings: list[str] = []
     for kind, data in segment_blocks(segment):
         if kind == EVENTS:
@@ -111,11 +111,10 @@ def _read(segment: Segment, progress: Progress | None) -> list[str]:
             for key, stored in msgpack.unpackb(data):
                 if opened_record("notes", key, stored) is None:
                     findings.append(f"the note {key[:80]!r} is damaged: its checksum is wrong")
-                sum.update(b"%d %d " % (len(key), len(stored)) + key + stored)
-                notes += 1
+                notes.add(key, stored)
     if chain.end() != end.point:
         findings.append("it does not end where it says")
-    if not end.notes_kept and (sum.digest(), notes) != (end.notes_digest, end.notes):
+    if not end.notes_kept and (notes.digest(), notes.count) != (end.notes_digest, end.notes):
         findings.append("its notes are not those that it says it has")
     if changed != {number: count for number, count in corrected.items() if count}:
         findings.append("what its corrections changed is not in it")

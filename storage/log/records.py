@@ -30,7 +30,7 @@ Origin = bytes | list[Any]
 WITH_ORIGIN = b"\x9c"
 """The first byte of an event with an origin: the head of a msgpack array of twelve items."""
 
-_FIELDS, _COMMAND_ID, _METADATA = 3, 5, 10  # indexes in a stored event
+_FIELDS, _TIME, _COMMAND_ID, _METADATA = 3, 4, 5, 10  # indexes in a stored event
 
 
 class RecordedEvent:
@@ -287,6 +287,11 @@ def _skip(unpacker: Unpacker, data: bytes) -> None:
             left += unpacker.read_array_header()
         else:
             unpacker.skip()
+
+
+def time_us_of(data: bytes) -> int:
+    """The time of an event in stored bytes, in microseconds since 1970. Raises as `envelope_of`."""
+    return int(envelope_of(data)[_TIME])
 
 
 def command_of(data: bytes) -> str:

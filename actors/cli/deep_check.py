@@ -19,6 +19,7 @@ from actors.runtime.personal_keys import master_key_of
 from actors.system.system import System
 from storage import OnewriterError
 from storage.files.environment import DATA_FILE
+from storage.log.archive_records import REMOVED
 from storage.replica.verification import compare_replicas
 
 __all__ = ["replicas_against_log"]
@@ -42,7 +43,7 @@ def replicas_against_log(
         new = os.path.join(folder, "replicas")
         with System.open(path, source, mode="read", replicas=1, replicas_path=new, **settings) as system:
             system.wait_applied(timeout=LONGEST)
-            removed = [one.number for one in system.archives() if one.state == "removed"]
+            removed = [one.number for one in system.archives() if one.state == REMOVED]
         [filled] = Path(new).glob("replica-*")
         for replica in sorted(path.glob(f"{REPLICAS}/*")):
             if (replica / DATA_FILE).is_file():

@@ -13,6 +13,7 @@ from actors.runtime.store_info import ReplicaInfo, StoreInfo, info_of_store
 from storage import NotAStore, OnewriterError
 from storage.files.amounts import size_text
 from storage.files.page_usage import FileUsage
+from storage.log.archive_records import REMOVED
 
 __all__ = ["main"]
 
@@ -78,7 +79,7 @@ def _lines(info: StoreInfo) -> Iterator[str]:
 
 
 def _archives(info: StoreInfo) -> Iterator[str]:
-    kept = [one for one in info.archives if one.state != "removed"]
+    kept = [one for one in info.archives if one.state != REMOVED]
     if not info.archives:
         return
     events, size = sum(one.events for one in kept), sum(one.bytes for one in kept)

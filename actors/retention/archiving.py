@@ -11,12 +11,13 @@ from actors.kernel.actor import refuse_in_actor
 from actors.replication.rebuild_throttle import adapted_limit
 from actors.retention.archive_plan import ArchivePlan, still_holds
 from actors.retention.writer_call import ask_writer
-from actors.runtime.archive_moves import MOVING, STEP, ArchiveMoves
+from actors.runtime.archive_moves import STEP, ArchiveMoves
 from actors.runtime.operation_record import checked_record
 from actors.runtime.parts import Parts
 from actors.runtime.reading import opened_for_reading
 from actors.writer.log_operation import LogOperation
 from storage import ArchiveRecord, ArchiveRefused, EventLog, StorageError
+from storage.log.archive_records import MOVING
 
 __all__ = ["archive", "archives_alone", "writable_log"]
 

@@ -22,6 +22,7 @@ from actors.runtime.parts import Parts
 from actors.subscriptions.event_filter import category_of
 from actors.writer.closed_streams import closed_stream
 from storage import ArchiveRecord, ArchiveRefused
+from storage.log.archive_records import ARCHIVED, REMOVED
 from storage.log.log_reader import LogReader
 
 __all__ = ["Loss", "RemovalPlan", "plan_of_removal", "require_agreed"]
@@ -32,8 +33,6 @@ PAGE = 1_000
 """Events that are read at a time."""
 SHOWN = 3
 """Streams that a loss names."""
-REMOVED = "removed"
-ARCHIVED = "archived"
 
 
 class Loss(NamedTuple):

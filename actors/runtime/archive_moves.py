@@ -10,11 +10,10 @@ import threading
 from actors.runtime.parts import Parts
 from actors.runtime.periodic_writer_task import PeriodicWriterTask
 from storage import EventLog
+from storage.log.archive_records import MOVING
 
-__all__ = ["MOVING", "STEP", "ArchiveMoves"]
+__all__ = ["STEP", "ArchiveMoves"]
 
-MOVING = "moving"
-"""The state of an archive that has some of its events still in the log."""
 STEP = 500
 """Events that are moved in one transaction, at first, and by the maintenance: some milliseconds."""
 

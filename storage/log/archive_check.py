@@ -12,7 +12,7 @@ from collections.abc import Callable
 import lmdb
 
 from storage.errors import ArchiveUnavailable, DamagedStore, StorageError
-from storage.log.archive_records import StoredArchive, removal_of_operation, stored_archives
+from storage.log.archive_records import MOVING, StoredArchive, removal_of_operation, stored_archives
 from storage.log.archived_event import Stub
 from storage.log.checksums import opened_event
 from storage.log.correction_entries import first_bytes, operation_record
@@ -106,7 +106,7 @@ class ArchiveCheck:
                     f"archive {number} has {moved} events that were moved, and the log says of {stubs} that "
                     "they are there"
                 )
-            elif archive.state == "moving" and number in self._readable:
+            elif archive.state == MOVING and number in self._readable:
                 self._check_waiting(archive)
 
     def _check_waiting(self, archive: StoredArchive) -> None:

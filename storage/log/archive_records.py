@@ -31,6 +31,10 @@ from storage.log.records import EPOCH, U64
 
 __all__ = [
     "ARCHIVE",
+    "ARCHIVED",
+    "BEGUN",
+    "MOVING",
+    "REMOVED",
     "ArchiveRecord",
     "StoredArchive",
     "archive_fields",
@@ -48,6 +52,9 @@ __all__ = [
 
 ARCHIVE = b"a"
 """What the keys of archives in the database of corrections begin with."""
+
+BEGUN, MOVING, ARCHIVED, REMOVED = "begun", "moving", "archived", "removed"
+"""States of an archive, as `ArchiveRecord` says."""
 
 _MADE, _REMOVED = "archive", "remove"
 _WHAT = 6
@@ -104,8 +111,8 @@ class StoredArchive(NamedTuple):
     def state(self) -> str:
         """As that of `ArchiveRecord`."""
         if self.removal:
-            return "removed"
-        return "archived" if self.moved_events == self.events else "moving"
+            return REMOVED
+        return ARCHIVED if self.moved_events == self.events else MOVING
 
 
 def archive_fields(who: str, why: str, time_us: int, head: int, number: int, file: ArchiveFile) -> list[Any]:
@@ -236,7 +243,7 @@ def begun_archive(path: Path, file: ArchiveFile) -> ArchiveRecord:
     return ArchiveRecord(
         header.number,
         str(path),
-        "begun",
+        BEGUN,
         end.events,
         end.first,
         end.last,

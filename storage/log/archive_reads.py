@@ -10,6 +10,7 @@ from storage.archive.archive_file import ArchiveFile
 from storage.errors import ArchiveUnavailable, EventsRemoved, StorageError
 from storage.log.archive_records import ArchiveRecord, archive_records, stored_archives
 from storage.log.checksums import opened_event
+from storage.log.correction_entries import last_number
 from storage.log.event_reads import EventReads, StoredRecord
 from storage.log.open_log import READ_BYTES
 from storage.log.records import U64
@@ -48,6 +49,11 @@ class ArchiveReads(EventReads):
             except StorageError as error:
                 problems.append(str(error))
         return problems
+
+    def last_operation(self) -> int:
+        """Return the number of the last recorded operation, such as a correction; 0 if there is none."""
+        with self._reading() as transaction:
+            return last_number(transaction, self._databases)
 
     def in_log(self, positions: Iterable[int]) -> list[tuple[int, int]]:
         """Return those of these positions whose events are in the log itself, with the bytes of each.

@@ -31,7 +31,7 @@ from actors import (
     restore,
 )
 from actors.__main__ import main
-from actors.retention import archiving
+from actors.retention import archiving, removing
 from actors.runtime import archive_moves
 from storage import EventLog
 from tests import inside
@@ -450,6 +450,25 @@ def test_an_open_stream_without_a_snapshot_is_named_as_lost(system: System) -> N
     with pytest.raises(EventsRemoved, match="order-o4"):
         system.execute(CountItems("o4"))
     assert system.execute(CountItems("o5")).version == 4
+
+
+def test_a_stream_that_is_opened_again_while_its_archive_is_removed_is_planned_again(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archived(system)
+    lose = [one.label for one in system.plan_removal(1).losses]
+    planned = removing.plan_of_removal
+
+    def plan(*given: Any) -> Any:
+        found = planned(*given)
+        system.reopen_streams("order-o0", **WHO)
+        return found
+
+    monkeypatch.setattr(removing, "plan_of_removal", plan)
+    with pytest.raises(WouldLose, match="order-o0"):
+        system.remove_archive(1, lose=lose, **WHO)
+    assert len(system.stream("order-o0")) == 3
+    assert system.remove_archive(1, lose=[*lose, "streams:order"], **WHO).state == "removed"
 
 
 def test_nobody_loses_what_was_not_agreed_to(system: System) -> None:

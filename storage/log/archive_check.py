@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-import lmdb
-
 from storage.errors import ArchiveUnavailable, DamagedStore, StorageError
 from storage.log.archive_records import MOVING, StoredArchive, removal_of_operation, stored_archives
 from storage.log.archived_event import Stub
 from storage.log.checksums import opened_event
 from storage.log.correction_entries import first_bytes, operation_record
-from storage.log.record_format import RecordFormat
+from storage.log.open_log import LogTransaction
 from storage.log.records import U64
 
 __all__ = ["ArchiveCheck"]
@@ -25,14 +23,8 @@ __all__ = ["ArchiveCheck"]
 class ArchiveCheck:
     """The archives of one log, as verifying it meets their events; what is wrong goes to `find`."""
 
-    def __init__(
-        self,
-        transaction: lmdb.Transaction[bytes],
-        databases: dict[str, lmdb._Database],
-        records: RecordFormat,
-        find: Callable[[str], None],
-    ) -> None:
-        self._log = transaction, databases, records
+    def __init__(self, log: LogTransaction, find: Callable[[str], None]) -> None:
+        self._log = log
         self._find = find
         self._archives: dict[int, StoredArchive] = {}
         self._readable: set[int] = set()
@@ -44,7 +36,7 @@ class ArchiveCheck:
 
     def read(self) -> None:
         """Verify the files."""
-        records = self._log[2]
+        records = self._log.records
         try:
             self._archives = {archive.number: archive for archive in stored_archives(*self._log)}
         except DamagedStore as error:
@@ -83,7 +75,7 @@ class ArchiveCheck:
         return stub.removed_event(), self._event(position, stub)
 
     def _event(self, position: int, stub: Stub) -> bytes | None:
-        records = self._log[2]
+        records = self._log.records
         if stub.archive not in self._readable or records.archives is None:
             return None
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import lmdb
 import msgpack
 
 from storage.errors import ArchiveUnavailable, DamagedStore
@@ -24,7 +23,7 @@ from storage.log.correction_entries import (
 )
 from storage.log.corrections import OperationDigest
 from storage.log.erased_events import digest_before, digest_now
-from storage.log.record_format import RecordFormat
+from storage.log.open_log import LogTransaction
 
 __all__ = ["CorrectionCheck"]
 
@@ -32,18 +31,12 @@ __all__ = ["CorrectionCheck"]
 class CorrectionCheck:
     """The corrections of one log, as verifying it meets them; what is wrong goes to `find`."""
 
-    def __init__(
-        self,
-        transaction: lmdb.Transaction[bytes],
-        databases: dict[str, lmdb._Database],
-        records: RecordFormat,
-        find: Callable[[str], None],
-    ) -> None:
-        self._log = transaction, databases, records
+    def __init__(self, log: LogTransaction, find: Callable[[str], None]) -> None:
+        self._log = log
         self._find = find
         self._corrected: set[int] = set()
         self._linked = 0
-        self._numbers = correction_numbers(transaction, databases)
+        self._numbers = correction_numbers(log.transaction, log.databases)
 
     def read(self) -> None:
         """Compare all corrected events with the records of their corrections."""

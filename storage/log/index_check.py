@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import lmdb
 import msgpack
 
 from storage.errors import DamagedStore
 from storage.log.checksums import opened_record
 from storage.log.forgotten_ids import forgotten_through
-from storage.log.record_format import RecordFormat
+from storage.log.open_log import LogTransaction
 from storage.log.records import U64, command_packer, envelope_of, name_key
 from storage.log.unindexed_tail import indexed_position
 
@@ -26,17 +25,8 @@ __all__ = ["IndexCheck"]
 class IndexCheck:
     """The indexes of one log, as verifying it meets the events; what is wrong goes to `find`."""
 
-    def __init__(
-        self,
-        transaction: lmdb.Transaction[bytes],
-        databases: dict[str, lmdb._Database],
-        records: RecordFormat,
-        history_id: str,
-        find: Callable[[str], None],
-    ) -> None:
-        self._transaction = transaction
-        self._databases = databases
-        self._records = records
+    def __init__(self, log: LogTransaction, history_id: str, find: Callable[[str], None]) -> None:
+        self._transaction, self._databases, self._records = log
         self._history_id = history_id
         self._find = find
         self.lost = False

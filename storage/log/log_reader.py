@@ -226,10 +226,8 @@ class LogReader(ArchiveReads):
         read, and of all. It takes about 15 seconds for a million events, in which no page that it may still
         read is used again. Raises ValueError for a `chain` that cannot be one.
         """
-        with self._reading() as transaction:
-            return verify_log(
-                transaction, self._databases, self._header, self._records, chain=chain, progress=progress
-            )
+        with self.transaction() as log:
+            return verify_log(log, self._header, chain=chain, progress=progress)
 
     def corrections(self) -> list[Correction]:
         """Return all corrections, in the order in which they were made. Raises DamagedStore."""

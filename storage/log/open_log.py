@@ -259,7 +259,10 @@ class OpenLog:
 
     @contextmanager
     def transaction(self) -> Iterator[LogTransaction]:
-        """A short read transaction, for other parts of the storage. Raises StoreClosed, StorageError."""
+        """A read transaction; while it lasts no page that it may read is used again.
+
+        Raises StoreClosed, StorageError.
+        """
         with self._reading() as transaction:
             yield LogTransaction(transaction, self._databases, self._records)
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-import lmdb
-
 from storage.errors import DamagedStore
 from storage.files.header import Header
 from storage.log.archive_check import ArchiveCheck
@@ -20,7 +18,7 @@ from storage.log.chain import CHAIN, Link, stored_links
 from storage.log.checksums import command_link, first_link, opened_event, opened_record, opened_stub
 from storage.log.correction_check import CorrectionCheck
 from storage.log.index_check import IndexCheck
-from storage.log.record_format import RecordFormat
+from storage.log.open_log import LogTransaction
 from storage.log.records import U64
 from storage.log.unlocked_log import unlocked_log
 
@@ -32,7 +30,6 @@ MOST_FINDINGS = 1_000
 SAID_EVERY = 10_000
 """Events between two calls of `progress`."""
 
-Databases = dict[str, lmdb._Database]
 Chain = tuple[int, str]
 
 
@@ -80,18 +77,15 @@ def checked_chain(chain: Chain | None) -> tuple[int, bytes] | None:
 
 
 def verify_log(
-    transaction: lmdb.Transaction[bytes],
-    databases: Databases,
+    log: LogTransaction,
     header: Header,
-    records: RecordFormat,
     *,
     chain: Chain | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LogCheck:
-    """Verify all that the transaction sees; see `LogReader.verify` for `chain` and `progress`."""
+    """Verify all that the transaction sees; see `LogReader.verify` for `chain`, `progress` and errors."""
     wanted = checked_chain(chain)
-    verification = _Verification(transaction, databases, header, records, wanted, progress)
-    return verification.run()
+    return _Verification(log, header, wanted, progress).run()
 
 
 def verify_store(
@@ -106,7 +100,7 @@ def verify_store(
     `unlocked_log` for `archives_path`. Raises NotAStore, NewerFormat, DamagedStore, ValueError.
     """
     with unlocked_log(path, archives_path) as (log, header):
-        return verify_log(log.transaction, log.databases, header, log.records, chain=chain, progress=progress)
+        return verify_log(log, header, chain=chain, progress=progress)
 
 
 class _Verification:
@@ -114,24 +108,20 @@ class _Verification:
 
     def __init__(
         self,
-        transaction: lmdb.Transaction[bytes],
-        databases: Databases,
+        log: LogTransaction,
         header: Header,
-        records: RecordFormat,
         wanted: tuple[int, bytes] | None,
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self._transaction = transaction
-        self._databases = databases
-        self._records = records
+        self._transaction, self._databases, self._records = log
         self._wanted = wanted
         self._progress = progress
         self._check = LogCheck(header.format)
-        self._corrections = CorrectionCheck(transaction, databases, records, self._find)
+        self._corrections = CorrectionCheck(log, self._find)
         self._chain = first_link(header.first_history_id)
         self._met_wanted = False
-        self._archives = ArchiveCheck(transaction, databases, records, self._find)
-        self._indexes = IndexCheck(transaction, databases, records, header.history_id, self._find)
+        self._archives = ArchiveCheck(log, self._find)
+        self._indexes = IndexCheck(log, header.history_id, self._find)
 
     def run(self) -> LogCheck:
         """Verify everything."""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from actors.cli.command_parser import PROGRAM, CommandParser
 from actors.cli.errors import describe
-from actors.cli.exit_codes import DONE, FAILED
+from actors.cli.exit_codes import BAD_USE, DONE, FAILED
 from actors.cli.json_values import json_line
 from actors.kernel.delivery_marks import MARKS_FILE
 from actors.replication.replicas_folder import REPLICAS
 from actors.runtime.store_identity import IDENTITY_FILE, StoreIdentity, check_identity, note_end
-from storage import EventLog, OnewriterError
+from storage import EventLog, NotAStore, OnewriterError
 from storage.codec.codec import Codec
 
 __all__ = ["main"]
@@ -25,8 +25,8 @@ EXAMPLES = (
 )
 EXIT_CODES = {
     "0": "it is a store of its own, now or already before",
-    "1": "it failed: there is no store, or it is open; standard error has the reason",
-    "2": "the call was wrong",
+    "1": "it failed, or a process has the store open; standard error has the reason",
+    "2": "the call was wrong, or there is no such store",
 }
 
 
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
             check_identity(log, adopt=True)
             after = StoreIdentity.read(log)
             note_end(log)
+    except NotAStore as error:
+        print(error, file=sys.stderr)
+        return BAD_USE
     except (OnewriterError, OSError, ValueError) as error:
         print(describe(error), file=sys.stderr)
         return FAILED

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from actors.cli.archive_opening import add_change_options, checked_domain, opened_with_archives
 from actors.cli.command_parser import PROGRAM, CommandParser, moment, positive
 from actors.cli.domain_loading import add_domain
+from actors.cli.errors import CommandLineError
 from actors.cli.given_names import name_lines
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
@@ -70,6 +71,11 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     def archive() -> None:
         domain = checked_domain(options)
         streams = [*options.streams, *name_lines(options.file)]
+        if options.category and (streams or "-" in options.category):
+            raise CommandLineError(
+                "--category takes what is before the first hyphen in names of streams, and does not go with "
+                "--streams or --from"
+            )
         with opened_with_archives(options, domain) as system:
             plan = system.plan_archive(
                 streams,
@@ -86,7 +92,8 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 done = system.archive(plan, who=options.who, why=options.why, progress=progress)
                 _show_done(done, options.json)
 
-    return exit_code_of(archive, EXIT_CODES["130"].partition("; ")[2])
+    interrupted = EXIT_CODES["130"].partition("; ")[2] if options.apply else "nothing was changed"
+    return exit_code_of(archive, interrupted)
 
 
 def _show_plan(plan: ArchivePlan, as_json: bool) -> None:

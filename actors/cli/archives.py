@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from actors.cli.archive_options import add_archives_path
 from actors.cli.command_parser import PROGRAM, CommandParser
@@ -16,6 +17,7 @@ from storage.log.log_follower import LogFollower
 
 __all__ = ["main"]
 
+SUBCOMMANDS = {"remove": ("actors.cli.archives_remove", "remove one, or show who would lose something")}
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} close shop cart-250301-1 --who Ann --why 'paid'", "close a stream"),
@@ -34,10 +36,9 @@ EXIT_CODES = {
 def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     """List the archives, or have one removed, and return the exit code; see `EXIT_CODES`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] == "remove":
-        from actors.cli.archives_remove import main as remove
-
-        return remove(given[1:], program)
+    if given and given[0] in SUBCOMMANDS:
+        code: int = import_module(SUBCOMMANDS[given[0]][0]).main(given[1:], program)
+        return code
     parser = CommandParser(
         program,
         "archives",

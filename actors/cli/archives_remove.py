@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from actors.cli.archive_opening import add_change_options, checked_domain, opened_with_archives
 from actors.cli.command_parser import PROGRAM, CommandParser, positive
 from actors.cli.domain_loading import add_domain
+from actors.cli.exit_codes import FAILED
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
+from actors.errors import WouldLose
 from actors.retention.removal_plan import ALL, RemovalPlan
 
 __all__ = ["main"]
@@ -56,26 +59,40 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     add_change_options(parser)
     options = parser.parse_args(arguments)
 
-    def remove() -> None:
+    def remove() -> int | None:
         domain = checked_domain(options)
         with opened_with_archives(options, domain) as system:
             progress = ProgressLines("read", options.json)
             if not options.apply:
                 _show(system.plan_removal(options.number, progress=progress), options.json)
-                return
+                return None
             # What a replica has not read yet it would never show.
             system.wait_applied(timeout=APPLIED)
-            done = system.remove_archive(
-                options.number,
-                lose="all" if options.lose == [ALL] else options.lose,
-                who=options.who,
-                why=options.why,
-                progress=progress,
-            )
+            try:
+                done = system.remove_archive(
+                    options.number,
+                    lose="all" if options.lose == [ALL] else options.lose,
+                    who=options.who,
+                    why=options.why,
+                    progress=progress,
+                )
+            except WouldLose as error:
+                print(f"WouldLose: {_refusal(error)}", file=sys.stderr)
+                return FAILED
             text = f"archive {done.number} is removed, and {done.events:,} events with it"
             print(json_line({"removed": done}) if options.json else text, flush=True)
+            return None
 
     return exit_code_of(remove, EXIT_CODES["130"].partition("; ")[2])
+
+
+def _refusal(error: WouldLose) -> str:
+    listed = "; ".join(f"{label}: {why}" for label, why in error.losses)
+    labels = " ".join(label for label, _ in error.losses)
+    return (
+        f"archive {error.archive} was not removed, since its events would be lost to {listed}; if that is "
+        f"meant, add to --lose: {labels}; or keep the archive"
+    )
 
 
 def _show(plan: RemovalPlan, as_json: bool) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 from actors.cli.archive_options import add_archives_path
-from actors.cli.command_parser import PROGRAM, CommandParser, positive
+from actors.cli.command_parser import PROGRAM, CommandParser, argument_type, positive
+from actors.cli.errors import CommandLineError
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.cli.store_directory import require_store
-from storage import Backup, Codec, InvalidBackup
+from storage import Backup, Codec, InvalidBackup, StorageError
+from storage.backup.backup_set import require_distinct
+from storage.backup.places import is_remote
 from storage.backup.targets import backup_target
 from storage.files.page_check import DEFAULT_VERIFY_BYTES
 from storage.log.log_follower import LogFollower
@@ -21,9 +26,9 @@ __all__ = ["main"]
 
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
-    ("{program} backup shop /mnt/backups/shop", "all of it, the first time; later what was added"),
-    ("{program} backup shop /mnt/backups/shop --full --keep 4", "all of it again, once a week"),
-    ("{program} restore /mnt/backups/shop shop-again", "a new store of the newest backup"),
+    ("{program} backup shop backups", "all of it, the first time; later what was added"),
+    ("{program} backup shop backups --full --keep 4", "all of it again, once a week"),
+    ("{program} restore backups shop-restored", "a new store of the newest backup"),
 )
 SHARE = 0.25
 """Of the time, unless another one is given: then a program on the same two cores keeps its pace."""
@@ -81,6 +86,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
 
     def back_up() -> None:
         require_store(options.store)
+        _require_folder(options)
         with (
             closing(backup_target(options.target)) as target,
             LogFollower.open(
@@ -103,6 +109,19 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     return exit_code_of(back_up, f"{options.target} is as it was before", (InvalidBackup,))
 
 
+def _require_folder(options: argparse.Namespace) -> None:
+    """Raise CommandLineError for a folder of backups that is a file, or inside the store."""
+    if is_remote(options.target):
+        return
+    if os.path.isfile(options.target):
+        raise CommandLineError(f"{options.target} is a file, and backups need a folder; choose another path")
+    try:
+        require_distinct(Path(options.target).resolve(), Path(options.store).resolve())
+    except StorageError as error:
+        raise CommandLineError(str(error)) from error
+
+
+@argument_type("a share of the time, such as 0.25")
 def _share(text: str) -> float:
     share = float(text)
     if not 0 < share <= 1:
@@ -110,6 +129,7 @@ def _share(text: str) -> float:
     return share
 
 
+@argument_type("a number of bytes, such as 16e6")
 def _rate(text: str) -> float:
     rate = float(text)
     if not 0 < rate < float("inf"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NoReturn
+from functools import wraps
+from typing import NoReturn, TypeVar
 
-__all__ = ["PROGRAM", "CommandParser", "moment", "positive"]
+__all__ = ["PROGRAM", "CommandParser", "argument_type", "moment", "positive", "whole"]
+
+Value = TypeVar("Value")
 
 PROGRAM = "python -m actors"
 """What the command line was called by, where the caller does not say otherwise."""
@@ -58,6 +61,26 @@ class CommandParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
+def argument_type(form: str) -> Callable[[Callable[[str], Value]], Callable[[str], Value]]:
+    """Have a function be the `type` of an argument: after its ValueError the text "is not" this `form`.
+
+    argparse itself would say the name of the function.
+    """
+
+    def decorate(read: Callable[[str], Value]) -> Callable[[str], Value]:
+        @wraps(read)
+        def reading(text: str) -> Value:
+            try:
+                return read(text)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"{text!r} is not {form}") from None
+
+        return reading
+
+    return decorate
+
+
+@argument_type("a whole number")
 def positive(text: str) -> int:
     """An int from 1, as the `type` of an argument."""
     number = int(text)
@@ -66,12 +89,19 @@ def positive(text: str) -> int:
     return number
 
 
+@argument_type("a whole number")
+def whole(text: str) -> int:
+    """An int from 0, as the `type` of an argument."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"must be at least 0, not {number}")
+    return number
+
+
+@argument_type("a time such as 2026-12-01T12:00:00Z")
 def moment(text: str) -> datetime:
     """A time with a zone, as the `type` of an argument."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-12-01T12:00:00Z") from None
+    time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} has no time zone; for UTC append a Z")
     return time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.cli.archive_options import add_archives_path
-from actors.cli.command_parser import PROGRAM, CommandParser, positive
+from actors.cli.command_parser import PROGRAM, CommandParser, positive, whole
 from actors.cli.domain_loading import add_domain, load_domain
 from actors.cli.errors import CommandLineError
 from actors.cli.function_loading import load_function
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     parser.add_argument("--why", default="", metavar="TEXT", help="why; kept with the correction")
     parser.add_argument("--types", nargs="+", default=[], metavar="TYPE", help="only events of these types")
     parser.add_argument("--streams", nargs="+", default=[], metavar="STREAM", help="only events of these")
-    parser.add_argument("--after", type=int, default=0, metavar="POSITION", help="only events after it")
+    parser.add_argument("--after", type=whole, default=0, metavar="POSITION", help="only events after it")
     parser.add_argument("--until", type=positive, metavar="POSITION", help="only events up to it")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
     add_archives_path(parser)

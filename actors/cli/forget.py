@@ -23,7 +23,10 @@ __all__ = ["main"]
 
 EXAMPLES = (
     ("{program} forget shop customer-17 --domain my_shop:shop --master-key master.key", "one person"),
-    ("{program} forget shop --from leavers.txt --domain my_shop:shop", "each line of a file is a subject"),
+    (
+        "{program} forget shop --from leavers.txt --domain my_shop:shop --master-key master.key",
+        "each line of a file is a subject",
+    ),
     ("{program} compact shop", "then leave nothing of them in free pages"),
 )
 EXIT_CODES = {

@@ -9,13 +9,13 @@ from actors.cli.subcommands import run_subcommand
 
 __all__ = ["main"]
 
-COMMANDS = {
+SUBCOMMANDS = {
     "new": ("actors.cli.keys_new", "make a master key in a file of its own"),
     "show": ("actors.cli.keys_show", "whether a master key opens a key store, and how many keys it has"),
     "rotate": ("actors.cli.keys_rotate", "wrap all keys again, with another master key"),
 }
 EXAMPLES = (
-    ("{program} keys new master.key", "a master key; keep a copy apart from the store"),
+    ("{program} keys new next.key", "a master key; keep a copy apart from the store"),
     ("{program} keys show shop --master-key master.key", "does it open the store's keys?"),
     ("{program} keys rotate shop --master-key master.key --new-master-key next.key", "exchange it"),
 )
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         program,
         "keys",
         "The keys of personal fields, which are stored encrypted. docs/forgetting.md has the whole story.",
-        COMMANDS,
+        SUBCOMMANDS,
         arguments,
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,

@@ -11,7 +11,10 @@ from storage.crypto.master_key import new_key_file
 
 __all__ = ["main"]
 
-EXAMPLES = (("{program} keys new master.key", "a file that only you may read"),)
+EXAMPLES = (
+    ("{program} keys new master.key", "a file that only you may read"),
+    ("{program} keys new another.key --json", "for a program"),
+)
 EXIT_CODES = {
     "0": "it is made, and on disk",
     "1": "it failed, or something is at the path; standard error has the reason",

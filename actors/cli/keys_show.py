@@ -14,7 +14,10 @@ from storage.crypto.master_key import load_master_key
 
 __all__ = ["main"]
 
-EXAMPLES = (("{program} keys show shop --master-key master.key", "does it open the store's keys?"),)
+EXAMPLES = (
+    ("{program} keys show shop --master-key master.key", "does it open the store's keys?"),
+    ("{program} keys show shop --master-key master.key --json", "for a program"),
+)
 EXIT_CODES = {
     "0": "the master key opens the key store",
     "1": "it does not, or the key store is missing or damaged; standard error has the reason",

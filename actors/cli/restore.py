@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
 from actors.backup.restore import restore
-from actors.cli.command_parser import PROGRAM, CommandParser, moment
+from actors.cli.command_parser import PROGRAM, CommandParser, argument_type, moment, whole
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from storage import NotAStore, Restored
 
-__all__ = ["main", "whole"]
+__all__ = ["main"]
 
 EXAMPLES = (
     ("{program} demo --limit 1000 --path shop", "make a store to try it on"),
     ("{program} backup shop backups", "back it up"),
-    ("{program} restore backups shop-again", "a new store of the newest backup"),
+    ("{program} restore backups shop-restored", "a new store of the newest backup"),
     ("{program} restore backups shop-before --position 700 --json", "as it was at a position"),
     ("{program} restore backups shop-noon --at 2026-12-01T12:00:00Z", "as it was at a moment"),
-    ("{program} adopt shop-again", "from now on it acts on the world"),
+    ("{program} adopt shop-restored", "from now on it acts on the world"),
 )
 MISSING = 3
 EXIT_CODES = {
@@ -86,14 +85,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     return exit_code_of(make, "there is no new store", (NotAStore,))
 
 
-def whole(text: str) -> int:
-    """A whole number from 0 on, as the `type` of an argument."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {number}")
-    return number
-
-
+@argument_type("POSITION or POSITION,TIME")
 def _expected(text: str) -> tuple[int, datetime | None]:
     position, _, time = text.partition(",")
     return whole(position), moment(time) if time else None
@@ -115,8 +107,9 @@ def _report(
         document: dict[str, object] = {"restored": done}
         print(json_line(document if missing is None else document | {"missing": missing}), flush=True)
         return
+    of = f", of {done.time:%Y-%m-%d %H:%M:%S} UTC" if done.position else ", before the first event"
     print(
-        f"{done.path} ends at position {done.position:,}, of {done.time:%Y-%m-%d %H:%M:%S} UTC; restored of "
+        f"{done.path} ends at position {done.position:,}{of}; restored of "
         f"{done.files:,} {'file' if done.files == 1 else 'files'} in {done.seconds:.1f} s; chain "
         f"{done.position}:{done.chain}",
         flush=True,

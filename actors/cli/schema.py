@@ -12,7 +12,7 @@ from actors.cli.subcommands import run_subcommand
 
 __all__ = ["main"]
 
-COMMANDS = {
+SUBCOMMANDS = {
     "show": ("actors.cli.schema_show", "what a domain stores, as text or as JSON for a file"),
     "diff": ("actors.cli.schema_diff", "what a domain has that a file has not, and the other way round"),
     "check": ("actors.cli.schema_check", "whether a domain reads what a file's code, or a store, holds"),
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
         "schema",
         "The schema of a domain: every class whose values are stored, with its fields and streams, the read "
         "models and the process managers. docs/schema.md says which changes of it can be read.",
-        COMMANDS,
+        SUBCOMMANDS,
         arguments,
         examples=EXAMPLES,
         exit_codes=EXIT_CODES,

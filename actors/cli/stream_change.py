@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actors.cli.archive_options import add_record, checked_record
 from actors.cli.command_parser import CommandParser
+from actors.cli.errors import CommandLineError
 from actors.cli.given_names import add_names, given_names
 from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
@@ -21,6 +22,8 @@ from storage.codec.codec import Codec
 
 __all__ = ["EXIT_CODES", "change_streams"]
 
+SHOWN = 10
+"""So many names of streams are in an error."""
 EXIT_CODES = {
     "0": "done; streams that were so already stay as they are",
     "1": "it failed, or a process has the store open; standard error has the reason",
@@ -49,7 +52,10 @@ def change_streams(
         require_store(options.store)
         siblings = [REPLICAS, MARKS_FILE, IDENTITY_FILE]
         with EventLog.open(Path(options.store), Codec(), create=False, siblings=siblings) as log:
-            changed = change_log(log, change, names, options.who, options.why)
+            try:
+                changed = change_log(log, change, names, options.who, options.why)
+            except UnknownStream as error:
+                raise CommandLineError(_unknown(parser, options.store, error.streams)) from error
         already = len(dict.fromkeys(names)) - len(changed)
         if options.json:
             print(json_line({done: changed, "already": already}), flush=True)
@@ -57,4 +63,14 @@ def change_streams(
             before = f"; {already:,} already before" if already else ""
             print(f"{len(changed):,} streams {done.replace('_', ' ')}{before}", flush=True)
 
-    return exit_code_of(work, exit_codes["130"].partition("; ")[2], (UnknownStream,))
+    return exit_code_of(work, exit_codes["130"].partition("; ")[2])
+
+
+def _unknown(parser: CommandParser, store: str, streams: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, streams[:SHOWN]))
+    more = f" and {len(streams) - SHOWN:,} more" if len(streams) > SHOWN else ""
+    program = parser.prog.rpartition(" ")[0]
+    return (
+        f"there is no stream {shown}{more}, so nothing was changed; `{program} repl {store} --domain "
+        "MODULE:ATTRIBUTE` shows the names of streams with :log"
+    )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.cli.archive_options import add_archives_path
-from actors.cli.command_parser import PROGRAM, CommandParser
+from actors.cli.command_parser import PROGRAM, CommandParser, argument_type
 from actors.cli.domain_loading import SHORT
 from actors.cli.errors import CommandLineError, describe
 from actors.cli.json_values import json_line
@@ -181,6 +181,7 @@ def _refuse_other_engine(path: Path) -> None:
         pass  # reported with the files
 
 
+@argument_type("POSITION:HEX, with the 64 digits of a SHA-256")
 def _chain(text: str) -> tuple[int, str]:
     position, _, digest = text.partition(":")
     chain = int(position), digest

@@ -76,9 +76,7 @@ def check_directory(
         except FileNotFoundError:
             if create:
                 return False
-            raise NotAStore(
-                f"there is no store at {path}; check the path, or allow it to be created"
-            ) from None
+            raise NotAStore(f"there is no store at {path}; check the path") from None
         if not stat.S_ISDIR(mode):
             raise NotAStore(f"{path} is a file, a store is a directory; choose another path")
         names = set(os.listdir(path))
@@ -91,9 +89,7 @@ def check_directory(
                 )
             _refuse_lost(data, siblings)
             if not create:
-                raise NotAStore(
-                    f"{path} is an empty directory; check the path, or allow a store to be created"
-                )
+                raise NotAStore(f"{path} is an empty directory, and no store; check the path")
             return False
         with data.open("rb") as file:
             head = file.read(META_AT[-1] + len(LMDB_MAGIC) + DATA_FORMAT.size)

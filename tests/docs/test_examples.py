@@ -20,6 +20,7 @@ import actors
 import actors.errors
 import storage.errors
 from actors import System
+from actors.__main__ import COMMANDS as PROGRAMS
 from actors.__main__ import main
 from actors.cli import json_values
 from actors.repl.commands.registered import META_COMMANDS
@@ -156,8 +157,8 @@ def test_the_commands_of_a_page_exist(page: str) -> None:
                         check_options(line, (module,), shlex.split(value))
             case ["onewriter" | "python", *rest] if rest in (["-m", "actors"], ["--version"]):
                 assert help_of("actors"), f"{page}: {line}"
-            case ["onewriter", "schema", command, *rest]:
-                check_options(line, ("actors", "schema", command), rest)
+            case ["onewriter", "schema" | "keys" as program, command, *rest]:
+                check_options(line, ("actors", program, command), rest)
             case ["onewriter", "archives", "remove", *rest]:
                 check_options(line, ("actors", "archives", "remove"), rest)
             case ["onewriter", program, *rest] | ["python", "-m", "actors", program, *rest]:
@@ -246,6 +247,17 @@ def test_the_shell_has_what_the_guide_names() -> None:
     named = set(re.findall(r"`(:\w+)", text))
     assert named
     assert named <= META_COMMANDS.keys()
+
+
+def test_the_guide_has_the_exit_codes_and_the_documents_of_every_command() -> None:
+    text = text_of("docs/operations.md").partition("## The command line")[2]
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    with_codes = {
+        name for first, *_, last in rows if last.startswith("0 ") for name in re.findall(r"`(.*?)`", first)
+    }
+    assert with_codes == PROGRAMS.keys()
+    with_documents = {name for row in rows for name in re.findall(r"`onewriter ([a-z]+)", row[0])}
+    assert with_documents == PROGRAMS.keys() - {"repl"}, "statements of the shell have rows of their own"
 
 
 def test_the_guide_says_what_values_become_in_json() -> None:

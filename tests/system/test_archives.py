@@ -739,6 +739,9 @@ def test_the_commands_plan_archive_list_and_remove(
     assert run("archive", store_path, *DOMAIN) == 0
     out = capsys.readouterr().out
     assert out.startswith("9 events (")
+    for wrong in (["--category", "order-o0"], ["--category", "order", "--streams", "order-o0"]):
+        assert run("archive", store_path, *DOMAIN, *wrong) == 2
+        assert capsys.readouterr().err.startswith("--category takes what is before the first hyphen")
     assert " of 3 streams (3 closed), at positions 1 to 15; 27 events stay in the log\n" in out
     (tmp_path / "names").write_text("order-o1\norder-o4\n")
     assert run("archive", store_path, *DOMAIN, "--from", tmp_path / "names", "--json") == 0
@@ -760,7 +763,9 @@ def test_the_commands_plan_archive_list_and_remove(
     assert "model:sales  9 events: it can't be filled from all its events any more\n" in out
     remove = ["archives", "remove", store_path, 1, *DOMAIN, "--apply", *who]
     assert run(*remove) == 1
-    assert "WouldLose" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("WouldLose: archive 1 was not removed, since its events would be lost to ")
+    assert told.endswith("add to --lose: manager:taking model:sales; or keep the archive\n")
     assert run(*remove, "--lose", "model:sales", "manager:taking") == 0
     assert capsys.readouterr().out == "archive 1 is removed, and 9 events with it\n"
     assert run("archives", store_path) == 0

@@ -238,6 +238,14 @@ def test_the_commands_back_a_store_up_and_restore_it(
     assert "nothing up to that moment" in err
     assert run("backup", tmp_path / "none", backups)[0] == 2
     assert run("backup", store_path, tmp_path / "all")[0] == 2
+    for wrong in (store_path, store_path / "backups", made["file"]):
+        code, out, err = run("backup", store_path, wrong)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+    assert not (store_path / "backups").exists()
+    assert (
+        "ends at position 0, before the first event; "
+        in run("restore", backups, tmp_path / "0", "--position", 0)[1]
+    )
     with pytest.raises(SystemExit):
         main(["restore", str(backups), str(tmp_path / "x"), "--at", "noon"])
     assert not (tmp_path / "x").exists()

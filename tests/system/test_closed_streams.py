@@ -363,10 +363,13 @@ def test_streams_are_closed_listed_and_opened_again_by_commands(
     [
         (["close", "STORE", "account-a0"], "give --who and --why"),
         (["close", "STORE", "--who", "a", "--why", "b"], "give a stream, or --from FILE"),
-        (["reopen", "STORE", "nobody", "--who", "a", "--why", "b"], "there is no stream 'nobody'"),
+        (
+            ["reopen", "STORE", "nobody", "--who", "a", "--why", "b"],
+            "there is no stream 'nobody', so nothing was changed; `python -m actors repl ",
+        ),
         (["close", "STORE", "--from", "/nowhere", "--who", "a", "--why", "b"], "/nowhere can't be read"),
         (["close", "nothing", "x", "--who", "a", "--why", "b"], "nothing is not a store"),
-        (["closed", "nothing"], "nothing"),
+        (["closed", "nothing"], "nothing; check the path\n"),
     ],
 )
 def test_a_wrong_call_is_refused_in_one_line(

@@ -123,8 +123,8 @@ def test_the_command_adopts_a_copy(store: Path, world: World, capsys: pytest.Cap
     with opened(copy, world):
         assert main(["adopt", str(copy)]) == 1
     assert "StoreLocked" in capsys.readouterr().err
-    assert main(["adopt", str(copy.with_name("nothing"))]) == 1
-    assert "NotAStore" in capsys.readouterr().err
+    assert main(["adopt", str(copy.with_name("nothing"))]) == 2
+    assert "there is no store at " in capsys.readouterr().err
     assert not copy.with_name("nothing").exists()
 
 

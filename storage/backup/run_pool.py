@@ -7,20 +7,15 @@ Whatever happens to such a process, its runs are packed here in its place.
 from __future__ import annotations
 
 import os
-import select
-import socket
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import msgpack
-
 from storage.backup.chain_follower import ChainFollower
 from storage.backup.event_run import PackedRun, RunTooLarge, pack_run
-from storage.backup.run_worker import CHUNK, FAILED, PACK, PACKED, READY, WRITE, WRITTEN
+from storage.backup.pack_worker import EventRun, PackWorker
 from storage.backup.segment_format import Point
 from storage.backup.segment_source import end_of_run
 from storage.backup.segment_writer import SegmentWriter
@@ -35,17 +30,8 @@ RUN = 8_000
 WORTH_WORKERS = 250_000
 """So many events take longer than starting a process."""
 MOST_WORKERS = 3
-ASKED = 2
-"""Runs that a worker is asked for at once, so that it never waits."""
 WAITING = 4
 """Runs at most that are packed here and wait for one before them."""
-
-HOME = str(Path(__file__).resolve().parents[2])
-"""The folder that the packages are in."""
-BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from storage.backup.run_worker import main; main(sys.argv[2:])"
-)
 
 
 def workers_for(events: int) -> int:
@@ -66,27 +52,6 @@ def workers_for(events: int) -> int:
     return min(max(cores - max(busy, 1), 0), MOST_WORKERS)
 
 
-class _Run:
-    """A run: who packs it, and how far that is."""
-
-    def __init__(self, number: int, begin: Point, end: Point) -> None:
-        self.number = number
-        self.begin = begin
-        self.end = end
-        self.worker: _Worker | None = None
-        self.packed: PackedRun | None = None
-        """If it was packed here."""
-        self.heads = b""
-        self.size = 0
-        """If a worker has packed it."""
-        self.offset = 0
-
-    @property
-    def ready(self) -> bool:
-        """Whether it can be written, or has to be packed here at last."""
-        return self.size > 0 or self.worker is None or self.worker.lost
-
-
 class RunPool:
     """Workers for a backup of `log` to a file. Close it before the file is published or discarded."""
 
@@ -97,11 +62,11 @@ class RunPool:
         self._file = file
         self._numbers = 0
         self._too_large = False
-        self._workers: list[_Worker] = []
+        self._workers: list[PackWorker] = []
         with suppress(OSError):
             for _ in range(workers):
                 files = str(log.path), str(log.archives_path), str(file.partial)
-                self._workers.append(_Worker(files, stretch))
+                self._workers.append(PackWorker(files, stretch))
 
     def write(
         self, chain: ChainFollower, writer: SegmentWriter, head: int, progress: Callable[[], None]
@@ -132,7 +97,7 @@ class RunPool:
     def _write_runs(
         self, chain: ChainFollower, writer: SegmentWriter, head: int, progress: Callable[[], None]
     ) -> None:
-        runs: deque[_Run] = deque()
+        runs: deque[EventRun] = deque()
         at = chain.point
         more = True
         while more or runs:
@@ -162,15 +127,15 @@ class RunPool:
                 self._write(run, chain, writer)
                 progress()
 
-    def _next_run(self, at: Point, head: int) -> _Run | None:
+    def _next_run(self, at: Point, head: int) -> EventRun | None:
         with self._log.transaction() as transaction:
             end = end_of_run(transaction, at, RUN, head)
         if end is None:
             return None
         self._numbers += 1
-        return _Run(self._numbers, at, end)
+        return EventRun(self._numbers, at, end)
 
-    def _write(self, run: _Run, chain: ChainFollower, writer: SegmentWriter) -> None:
+    def _write(self, run: EventRun, chain: ChainFollower, writer: SegmentWriter) -> None:
         chain.go_on(run.begin, run.end)
         if run.size and run.worker is not None and not run.worker.lost:
             run.offset = self._file.leave(run.size)
@@ -179,7 +144,7 @@ class RunPool:
             return
         writer.packed(*(run.packed or self._pack(run)))
 
-    def _write_again(self, worker: _Worker) -> None:
+    def _write_again(self, worker: PackWorker) -> None:
         """Write what a worker that was lost may not have written."""
         while worker.writing:
             _, run = worker.writing.popitem()
@@ -191,91 +156,5 @@ class RunPool:
                 )
             self._file.write_at(run.offset, packed.blocks)
 
-    def _pack(self, run: _Run) -> PackedRun:
+    def _pack(self, run: EventRun) -> PackedRun:
         return pack_run(self._log, run.begin, run.end, self._stretch)
-
-
-class _Worker:
-    """A process that packs runs."""
-
-    def __init__(self, files: tuple[str, str, str], stretch: int) -> None:
-        """`files` are the log, its archives and the backup. Raises OSError if it can't be started."""
-        self._stretch = stretch
-        self._packing: dict[int, _Run] = {}
-        self.writing: dict[int, _Run] = {}
-        """What it was told to write, and has not yet."""
-        self.lost = False
-        self._ready = False
-        self._unpacker = msgpack.Unpacker()
-        self._connection, theirs = socket.socketpair()
-        try:
-            with theirs:
-                flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-                self._process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", BOOT, HOME, *files, str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    # Ctrl-C goes to the foreground group: a worker ends with its connection.
-                    process_group=0,
-                )
-        except BaseException:
-            self._connection.close()
-            raise
-        self._waiting = select.poll()
-        self._waiting.register(self._connection, select.POLLIN)
-
-    @property
-    def has_room(self) -> bool:
-        """Whether it should be asked for more."""
-        return self._ready and not self.lost and len(self._packing) < ASKED
-
-    def ask(self, run: _Run) -> None:
-        """Let it pack a run."""
-        run.worker = self
-        self._packing[run.number] = run
-        self._say(PACK, run.number, run.begin, run.end, self._stretch)
-
-    def tell_offset(self, run: _Run) -> None:
-        """Let it write a run that it has packed."""
-        self.writing[run.number] = run
-        self._say(WRITE, run.number, run.offset)
-
-    def listen(self, *, wait: bool) -> None:
-        """Take in what it says; with `wait` at least one message, or its end."""
-        while not self.lost and self._waiting.poll(None if wait else 0):
-            try:
-                data = self._connection.recv(CHUNK)
-            except OSError:
-                data = b""
-            if not data:
-                self.end()
-            self._unpacker.feed(data)
-            for message in self._unpacker:
-                self._take(*message)
-                wait = False
-
-    def _take(self, word: str, number: int = 0, heads: bytes = b"", size: int = 0) -> None:
-        if word == READY:
-            self._ready = True
-        elif word == PACKED:
-            run = self._packing.pop(number)
-            run.heads, run.size = heads, size
-        elif word == WRITTEN:
-            del self.writing[number]
-        elif word == FAILED:
-            self.end()
-
-    def _say(self, *message: object) -> None:
-        try:
-            self._connection.sendall(msgpack.packb(message))
-        except OSError:
-            self.end()
-
-    def end(self) -> None:
-        """End the process: it writes nothing after that."""
-        self.lost = True
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()

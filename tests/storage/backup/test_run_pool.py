@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from storage import DamagedStore, EventLog, StoreFull
-from storage.backup import backup_writer, event_run, run_pool
-from storage.backup.run_pool import RunPool, _Worker, workers_for
+from storage.backup import backup_writer, event_run, pack_worker, run_pool
+from storage.backup.pack_worker import PackWorker
+from storage.backup.run_pool import RunPool, workers_for
 from storage.backup.take_backup import take_backup
 from storage.backup.verify_backup import verify_backup
 from storage.files import published_file
@@ -50,29 +51,31 @@ def backups(tmp_path: Path) -> Path:
 class Helpers:
     """What the workers of a backup were asked for; `first` is done with each before its first run."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, first: Callable[[_Worker], object] | None = None) -> None:
+    def __init__(
+        self, patch: pytest.MonkeyPatch, first: Callable[[PackWorker], object] | None = None
+    ) -> None:
         self.asked = self.written = 0
         ready = RunPool.__init__
-        ask, tell_offset = _Worker.ask, _Worker.tell_offset
+        ask, tell_offset = PackWorker.ask, PackWorker.tell_offset
 
         def began(pool: RunPool, *arguments: Any) -> None:
             ready(pool, *arguments)
             for worker in pool._workers:
                 wait_until(lambda worker=worker: (worker.listen(wait=False), worker._ready)[1])
 
-        def asked(worker: _Worker, run: Any) -> None:
+        def asked(worker: PackWorker, run: Any) -> None:
             ask(worker, run)
             self.asked += 1
             if first is not None:
                 first(worker)
 
-        def told(worker: _Worker, run: Any) -> None:
+        def told(worker: PackWorker, run: Any) -> None:
             tell_offset(worker, run)
             self.written += 1
 
         patch.setattr(RunPool, "__init__", began)
-        patch.setattr(_Worker, "ask", asked)
-        patch.setattr(_Worker, "tell_offset", told)
+        patch.setattr(PackWorker, "ask", asked)
+        patch.setattr(PackWorker, "tell_offset", told)
 
 
 def taken(history: History, backups: Path) -> None:
@@ -118,9 +121,9 @@ def test_a_worker_that_is_killed_while_it_writes_has_its_bytes_written_again(
     history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
-    tell_offset = _Worker.tell_offset
+    tell_offset = PackWorker.tell_offset
 
-    def tell(worker: _Worker, run: Any) -> None:
+    def tell(worker: PackWorker, run: Any) -> None:
         told.append(run.number)
         if len(told) > 1:
             worker._process.kill()
@@ -128,7 +131,7 @@ def test_a_worker_that_is_killed_while_it_writes_has_its_bytes_written_again(
         tell_offset(worker, run)
 
     Helpers(monkeypatch)
-    monkeypatch.setattr(_Worker, "tell_offset", tell)
+    monkeypatch.setattr(PackWorker, "tell_offset", tell)
     taken(history, backups)
     assert len(told) > 1
 
@@ -136,14 +139,14 @@ def test_a_worker_that_is_killed_while_it_writes_has_its_bytes_written_again(
 def test_without_processes_it_is_made_here(
     history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_fault(monkeypatch, run_pool.subprocess, "Popen", lambda: OSError(errno.EAGAIN, "no more"))
+    put_fault(monkeypatch, pack_worker.subprocess, "Popen", lambda: OSError(errno.EAGAIN, "no more"))
     taken(history, backups)
 
 
 def test_a_program_that_can_not_be_started_again_makes_it_alone(
     history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_pool, "BOOT", "raise SystemExit(1)")
+    monkeypatch.setattr(pack_worker, "BOOT", "raise SystemExit(1)")
     taken(history, backups)
 
 
@@ -176,7 +179,7 @@ def test_damage_is_named_whoever_meets_it(
 def test_a_disk_that_is_full_where_others_write_is_an_error(
     history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tell(worker: _Worker, run: Any) -> None:
+    def tell(worker: PackWorker, run: Any) -> None:
         worker.writing[run.number] = run
         worker.end()
 
@@ -184,7 +187,7 @@ def test_a_disk_that_is_full_where_others_write_is_an_error(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     Helpers(monkeypatch)
-    monkeypatch.setattr(_Worker, "tell_offset", tell)
+    monkeypatch.setattr(PackWorker, "tell_offset", tell)
     monkeypatch.setattr(published_file, "write_at", full_disk)
     with pytest.raises(StoreFull, match="is full"):
         take_backup(history.log, backups)
@@ -195,14 +198,14 @@ def test_an_error_in_the_middle_ends_the_processes(
     history: History, backups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
-    ask = _Worker.ask
+    ask = PackWorker.ask
 
-    def asked(worker: _Worker, run: Any) -> None:
+    def asked(worker: PackWorker, run: Any) -> None:
         started.append(worker._process)
         ask(worker, run)
 
     Helpers(monkeypatch)
-    monkeypatch.setattr(_Worker, "ask", asked)
+    monkeypatch.setattr(PackWorker, "ask", asked)
 
     def stop(*_: int) -> None:
         raise Fault

@@ -112,6 +112,7 @@ def _show(plan: RemovalPlan, as_json: bool) -> None:
         print(json_line(document), flush=True)
         return
     types = ", ".join(f"{count:,} {name}" for name, count in sorted(plan.types.items()))
+    types = types or "of unknown types"
     print(
         f"archive {plan.number} has {plan.events:,} events ({types}) of {plan.open_streams:,} open and "
         f"{plan.closed_streams:,} closed streams; {plan.tagged:,} have tags"

@@ -21,13 +21,13 @@ from actors.retention.event_readers import (
 from actors.runtime.parts import Parts
 from actors.subscriptions.event_filter import category_of
 from actors.writer.closed_streams import closed_stream
-from storage import ArchiveRecord, ArchiveRefused
+from storage import ArchiveRecord, ArchiveRefused, ArchiveUnavailable
 from storage.log.archive_records import ARCHIVED, REMOVED
 from storage.log.log_reader import LogReader
 
 __all__ = ["Loss", "RemovalPlan", "plan_of_removal", "require_agreed"]
 
-STREAMS = "streams"
+STREAMS, FILE = "streams", "file"
 ALL = "all"
 PAGE = 1_000
 """Events that are read at a time."""
@@ -38,7 +38,8 @@ SHOWN = 3
 class Loss(NamedTuple):
     """Who would lose something, and `why`; `events` are the events that it is about.
 
-    `kind` is "consumer", "manager", "model" or "streams"; the name is that of a category for the latter.
+    `kind` is "consumer", "manager", "model", "streams", or "file" if the archive's file can't be read; the
+    name is that of a category for streams, and the archive's number for a file.
     """
 
     kind: str
@@ -57,8 +58,8 @@ class RemovalPlan:
     """What removing an archive means; nothing is changed before `System.remove_archive`.
 
     - `number`, `events`, `first`, `last`: those of the archive
-    - `types`: how many events of each type, by their stored names; `tagged`: how many events have tags. A
-      decider that reads a tag does not find them any more.
+    - `types`: how many events of each type, by their stored names, empty if its file is lost
+    - `tagged`: how many events have tags. A decider that reads a tag does not find them any more.
     - `open_streams`, `closed_streams`: how many streams they are of
     - `losses`: who would lose something
     """
@@ -81,8 +82,9 @@ def plan_of_removal(
 ) -> RemovalPlan:
     """The plan; reads the archive. `progress` is called with the events that were read, and of all.
 
-    Raises ArchiveRefused if there is no such archive, or it can't be removed now; ArchiveUnavailable,
-    DamagedStore.
+    If its file can't be read, that is a loss, too, and every reader may lose any of the events. Raises
+    ArchiveRefused if there is no such archive, or it can't be removed now; ArchiveUnavailable, if the file
+    gets lost meanwhile, DamagedStore.
     """
     log, domain = parts.log, parts.domain
     record = _removable(log, number)
@@ -91,28 +93,52 @@ def plan_of_removal(
     unread: Counter[int] = Counter()
     streams: dict[str, list[int]] = {}
     """How many events of each stream, and the last version of them."""
-    done = after = 0
-    while found := log.archived_records(number, after, PAGE):
-        for position, data in found:
-            event = envelope(position, data)
+    lost = _why_unreadable(log, number)
+    for done, (position, data) in enumerate(_events(log, number, bool(lost)), 1):
+        event = envelope(position, data)
+        if not lost:
             plan.types[event.type] += 1
-            plan.tagged += bool(event.tags)
-            known = streams.setdefault(event.stream, [0, 0])
-            known[0] += 1
-            known[1] = max(known[1], event.version)
-            for index, reader in enumerate(readers):
-                unread[index] += position >= reader.first and reader.waits(event)
-        after = found[-1][0]
-        done += len(found)
-        if progress is not None:
+        plan.tagged += bool(event.tags)
+        known = streams.setdefault(event.stream, [0, 0])
+        known[0] += 1
+        known[1] = max(known[1], event.version)
+        for index, reader in enumerate(readers):
+            unread[index] += position >= reader.first and bool(lost or reader.waits(event))
+        if progress is not None and (done % PAGE == 0 or done == record.events):
             progress(done, record.events)
+    if lost:
+        plan.losses = (Loss(FILE, str(number), record.events, lost),)
     behind = [(reader, unread[index]) for index, reader in enumerate(readers)]
     plan.losses = (
+        *plan.losses,
         *_unread(behind),
-        *_not_rebuilt(domain, plan.types, dict(behind)),
+        *_not_rebuilt(domain, None if lost else plan.types, dict(behind), record.events),
         *_streams(log, domain, streams, plan),
     )
     return plan
+
+
+def _why_unreadable(log: LogReader, number: int) -> str:
+    """Why the file of an archive can't be read, and what is lost by that; empty if it can."""
+    try:
+        log.archive_file(number).check()
+    except ArchiveUnavailable as error:
+        return (
+            f"{error}: else nobody can say which types of events are lost, and the file is not erased "
+            "where it is now"
+        )
+    return ""
+
+
+def _events(log: LogReader, number: int, lost: bool) -> Iterator[tuple[int, bytes]]:
+    """The events of an archive, or what the log has of them."""
+    if lost:
+        yield from log.outlines_of_archive(number)
+        return
+    after = 0
+    while found := log.archived_records(number, after, PAGE):
+        yield from found
+        after = found[-1][0]
 
 
 def require_agreed(plan: RemovalPlan, lose: object) -> None:
@@ -152,16 +178,24 @@ def _unread(behind: list[tuple[EventReader, int]]) -> Iterator[Loss]:
 
 
 def _not_rebuilt(
-    domain: CompiledDomain, types: Mapping[str, int], unread: Mapping[EventReader, int]
+    domain: CompiledDomain, types: Mapping[str, int] | None, unread: Mapping[EventReader, int], most: int
 ) -> Iterator[Loss]:
-    """Models and process managers that could no longer be filled, or rebuilt, from all of their events."""
+    """Models and process managers that could no longer be filled, or rebuilt, from all of their events.
+
+    `types` counts events, `most` all of them; without types each may be of any.
+    """
     for kind, names, types_of, what in (
         (MANAGER, domain.process_managers, manager_types, "its states can't be rebuilt from all events"),
         (MODEL, domain.models, model_types, "it can't be filled from all its events"),
     ):
         left = {one.name: events for one, events in unread.items() if one.kind == kind}
         for name in sorted({*names, *(one for one, events in left.items() if events)}):
-            events = sum(types[one] for one in types_of(domain, name) if one in types) if name in names else 0
+            if types is None:
+                events = most
+            elif name in names:
+                events = sum(types[one] for one in types_of(domain, name) if one in types)
+            else:
+                events = 0
             waiting = left.get(name, 0)
             if events or waiting:
                 more = f", and it has not had {waiting:,} of them yet" if waiting else ""

@@ -129,9 +129,9 @@ class RetentionMethods(SystemBase):
     def plan_removal(self, number: int, *, progress: Callable[[int, int], None] | None = None) -> RemovalPlan:
         """Who would lose something if an archive were removed; nothing is changed before `remove_archive`.
 
-        It reads the archive. `progress` is called with the events that were read, and of all. Raises
-        ArchiveRefused if there is no such archive, or it is removed or not complete; ArchiveUnavailable,
-        DamagedStore, WrongThread.
+        It reads the archive; if its file is lost, that is one of the losses. `progress` is called with the
+        events that were read, and of all. Raises ArchiveRefused if there is no such archive, or it is removed
+        or not complete; ArchiveUnavailable, DamagedStore, WrongThread.
         """
         with late_import("what archives need"):
             from actors.retention.removal_plan import plan_of_removal

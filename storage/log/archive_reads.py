@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from storage.archive.archive_file import ArchiveFile
 from storage.errors import ArchiveUnavailable, EventsRemoved, StorageError
-from storage.log.archive_records import ArchiveRecord, archive_records, stored_archives
+from storage.log.archive_records import ArchiveRecord, archive_records, stored_archive, stored_archives
 from storage.log.checksums import opened_event
 from storage.log.correction_entries import last_number
 from storage.log.event_reads import EventReads, StoredRecord
@@ -89,6 +89,26 @@ class ArchiveReads(EventReads):
             if size > READ_BYTES:
                 break
         return found
+
+    def outlines_of_archive(self, number: int) -> Iterator[StoredRecord]:
+        """What the log itself knows of the events of an archive, for one whose file is lost, in order.
+
+        Their bytes are as those of removed events: stream, version, time, command id and tags. Looks at all
+        events of the log from the archive's first one to its last. Raises DamagedStore.
+        """
+        with self._reading() as transaction:
+            found = stored_archive(transaction, self._databases, self._records, number)
+        if found is None:
+            return
+        for first in range(found.first, found.last + 1, LOOKED_UP):
+            part: list[StoredRecord] = []
+            with self._reading() as transaction:
+                for position in range(first, min(first + LOOKED_UP, found.last + 1)):
+                    stored = transaction.get(U64.pack(position), db=self._databases["events"])
+                    stub = None if stored is None else self._records.stub(position, stored)
+                    if stub is not None and stub.archive == number:
+                        part.append((position, stub.removed_event()))
+            yield from part
 
     def archive_file(self, number: int) -> ArchiveFile:
         """Return the file of an archive, or of one that was begun. Raises as `archived_records` does."""

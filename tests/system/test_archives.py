@@ -441,6 +441,31 @@ def test_removing_names_all_who_lose_something(system: System) -> None:
     )
 
 
+@pytest.mark.parametrize("left", [0, 200])
+def test_an_archive_whose_file_is_lost_can_be_removed(system: System, tmp_path: Path, left: int) -> None:
+    """Else there could be no further backup of the store, and no new replica."""
+    file = Path(archived(system).file)
+    known = system.plan_removal(1)
+    if left:
+        os.truncate(file, left)
+    else:
+        file.unlink()
+    with pytest.raises(ArchiveUnavailable):
+        system.backup(tmp_path / "backups")
+    seen: list[tuple[int, int]] = []
+    plan = system.plan_removal(1, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(9, 9)]
+    assert (plan.types, plan.tagged, plan.closed_streams) == ({}, known.tagged, known.closed_streams)
+    labels = [one.label for one in plan.losses]
+    assert labels == ["file:1", "manager:taking", "model:sales", "model:shelves"]
+    with pytest.raises(WouldLose, match=r"file:1: the archive .* is (missing|damaged)"):
+        system.remove_archive(1, lose=labels[1:], **WHO)
+    assert system.remove_archive(1, lose=labels, **WHO).state == "removed"
+    assert not file.exists()
+    system.backup(tmp_path / "backups")
+    assert (system.verify_log().findings, system.health().status) == ([], "ok")
+
+
 def test_an_open_stream_without_a_snapshot_is_named_as_lost(system: System) -> None:
     archived(system, closed=False, streams=["order-o4"])
     [*_, loss] = system.plan_removal(1).losses
@@ -787,7 +812,6 @@ def test_commands_find_archives_that_are_elsewhere(
     for command, wrong in (
         (["archives", store_path], 1),
         (["archive", store_path, *DOMAIN], 0),
-        (["archives", "remove", store_path, 1, *DOMAIN], 1),
         (["backup", store_path, tmp_path / "backups"], 1),
         (["export", store_path, tmp_path / "lines"], 1),
         (["verify", store_path], 1),
@@ -799,6 +823,14 @@ def test_commands_find_archives_that_are_elsewhere(
         told = capsys.readouterr()
         assert ("00000001.archive is missing" in told.out + told.err) == bool(wrong), command
         assert run(*command, *elsewhere) == 0, (command, capsys.readouterr().err)
+    remove = ["archives", "remove", store_path, 1, *DOMAIN]
+    assert run(*remove) == run(*remove, *elsewhere) == 0
+    lost, there = capsys.readouterr().out.split("archive 1 has ")[1:]
+    assert lost.startswith("9 events (of unknown types) ")
+    assert "file:1" in lost
+    assert "is missing" in lost
+    assert there.startswith("9 events (9 Ordered) ")
+    assert "file:1" not in there
     os.symlink(tmp_path / "disk", store_path / "archives")
     assert run("verify", store_path) == 0
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from actors.retention.archive_plan import Selection
+from actors.retention.stream_names import checked_streams
 from actors.subscriptions.event_filter import category_of
-from storage.log.records import name_key
 from storage.value_text import short_repr
 
 __all__ = ["selection_of"]
@@ -17,11 +17,7 @@ def selection_of(
     streams: Any, category: Any, closed: Any, quiet_since: Any, before_snapshot: Any, limit: Any
 ) -> Selection:
     """The arguments of `System.plan_archive`. Raises TypeError, ValueError, InvalidKey."""
-    names = (streams,) if isinstance(streams, str) else tuple(dict.fromkeys(streams))
-    for one in names:
-        if not isinstance(one, str):
-            raise TypeError(f"plan_archive(streams=) takes the names of streams, not {short_repr(one)}")
-        name_key("stream", one)
+    names = tuple(checked_streams("plan_archive(streams=)", streams))
     if not isinstance(category, str):
         raise TypeError(f"plan_archive(category=) is text, not {short_repr(category)}")
     if category and (names or category_of(category) != category):

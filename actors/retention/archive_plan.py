@@ -19,6 +19,7 @@ from actors.writer.closed_streams import closed_stream, closed_streams
 from storage import ArchiveRefused
 from storage.log.log_reader import LogReader
 from storage.log.records import time_us_of
+from storage.value_text import short_repr
 
 __all__ = ["ArchivePlan", "ReaderBehind", "Selection", "plan_of", "still_holds"]
 
@@ -120,7 +121,9 @@ def plan_of(
 
 
 def still_holds(plan: ArchivePlan, log: LogReader) -> None:
-    """Raise ArchiveRefused unless all that the plan rests on is as it was."""
+    """Raise ArchiveRefused unless all that the plan rests on is as it was; TypeError for no plan."""
+    if not isinstance(plan, ArchivePlan):
+        raise TypeError(f"archive() takes what plan_archive() has returned, not {short_repr(plan)}")
     if plan._history != log.history_id:
         raise ArchiveRefused("this plan was made for another store; make it again, with this one")
     if not plan.events:

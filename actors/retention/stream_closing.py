@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.domain.personal import SubjectForgotten
 from actors.errors import UnknownStream
 from actors.kernel.actor import refuse_in_actor
+from actors.retention.stream_names import checked_streams
 from actors.retention.writer_call import ask_writer
 from actors.runtime.operation_record import checked_record
 from actors.writer.closed_streams import close_streams
@@ -16,7 +17,6 @@ from actors.writer.log_operation import LogOperation
 from storage import EventLog
 from storage.log.log_reader import LogReader
 from storage.log.record_filter import type_of
-from storage.value_text import short_repr
 
 if TYPE_CHECKING:
     from actors.runtime.parts import Parts
@@ -68,11 +68,7 @@ def _names(log: LogReader, change: StreamChange, streams: Any) -> list[str]:
     """The streams, each once. Raises `UnknownStream`, `TypeError` or `InvalidKey` for what is no name, and
     `ValueError` for a stream that can't be closed."""
     method = change.__name__
-    names = [streams] if isinstance(streams, str) else list(streams)
-    for one in names:
-        if not isinstance(one, str):
-            raise TypeError(f"{method}() takes the names of streams, not {short_repr(one)}")
-    names = list(dict.fromkeys(names))
+    names = checked_streams(f"{method}()", streams)
     unknown = [one for one in names if not log.stream_version(one)]
     if unknown:
         raise UnknownStream(unknown, f"{method}() did nothing")

@@ -134,6 +134,7 @@ def test_streams_with_late_events_are_left_out(system: System) -> None:
     ("selected", "error"),
     [
         ({"streams": [5]}, TypeError),
+        ({"streams": 5}, TypeError),
         ({"streams": ["x\0"]}, ValueError),
         ({"category": "order-o1"}, ValueError),
         ({"category": "order", "streams": "order-o1"}, ValueError),
@@ -147,6 +148,8 @@ def test_what_can_not_be_selected_is_refused(
 ) -> None:
     from actors import InvalidKey
 
+    with pytest.raises(TypeError, match=r"archive\(\) takes what plan_archive\(\) has returned, not 'all'"):
+        system.archive("all", **WHO)  # type: ignore[arg-type]
     with pytest.raises((error, InvalidKey)):
         system.plan_archive(**selected)
 

@@ -146,8 +146,9 @@ def test_what_does_not_fit_changes_nothing(system: System) -> None:
     for who, why in (("", "x"), ("x", "  ")):
         with pytest.raises(ValueError, match="is a text that is not empty"):
             system.close_streams("notes", who=who, why=why)
-    with pytest.raises(TypeError, match="takes the names of streams, not 5"):
-        system.close_streams(["notes", 5], **WHO)  # type: ignore[list-item]
+    for wrong in (["notes", 5], 5):
+        with pytest.raises(TypeError, match=r"close_streams\(\) takes the names of streams, not 5"):
+            system.close_streams(wrong, **WHO)  # type: ignore[arg-type]
     with pytest.raises(InvalidKey):
         system.close_streams("", **WHO)
     with pytest.raises(ValueError, match="timeout="):

@@ -43,7 +43,9 @@ QUERY_OPTIONS = {
     "max-lag": Option(
         int | float | timedelta, "be behind by no more: positions (5) or time (0.5, 200ms is 0.2s)"
     ),
-    "eventual": Option(bool, "take any replica, even one that lacks this session's own writes"),
+    "eventual": Option(
+        bool, "take any replica, also one that is being filled or lacks this session's writes"
+    ),
 }
 WATCH_OPTIONS = {
     "count": Option(int, "end after so many answers"),

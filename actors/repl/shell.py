@@ -1,6 +1,7 @@
 """Carries out one statement after the other against an open system. The session's thread.
 
-Queries see what the session's own commands wrote, whatever replica answers; `--eventual` asks for less.
+Queries see what was in the log when the session began, and what its own commands wrote, whatever replica
+answers; `--eventual` asks for less.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ AN = {"state": "a state", "event": "an event", "value": "a value"}
 
 
 class Shell:
-    """Carries out statements; `session` knows what its commands wrote and its queries saw."""
+    """Carries out statements; `session` knows where the log ended at first, and what its commands wrote."""
 
     def __init__(
         self, system: System, output: Output, meta_commands: Mapping[str, MetaCommand[Shell]]
@@ -42,7 +43,8 @@ class Shell:
         self.meta_commands = meta_commands
         self.vocabulary = Vocabulary(system.domain)
         self.converter = Converter(self.vocabulary.forms)
-        self.session = system.session()
+        # Replicas may be filled only now, as those of a reader are: nobody asks to see less than is there.
+        self.session = system.session(system.position)
         self.applied = AppliedPosition()
         self.watches: list[BackgroundTask] = []
         system.on_applied(self.applied)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_it_reads_and_says_how_to_write(store: Path, capsys: pytest.CaptureFixtu
     assert error.startswith("line 1: UsageError: ListProduct was not carried out")
     assert "--write" in error
     assert contents(store) == before
+
+
+def test_the_first_answer_shows_all_that_was_in_the_log(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with System.open(store_path, shop, replicas=1) as system:
+        system.execute_many([ListProduct(f"mug-{one}", "Mug", "kitchen", 850) for one in range(500)])
+    assert run("Cheapest 3\n", store_path, "--domain", "shop", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (len(answer["result"]), answer["position"]) == (3, 500), "its replica is filled from the log first"
 
 
 def test_with_write_it_writes(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -229,8 +229,7 @@ def _streams(
         if category in kept:
             why.append(
                 f"the state of {_listed(kept[category])} is kept as it is, and can't be folded from events "
-                "again: not for another class of it, nor, if it may have personal data, once anybody is "
-                "forgotten"
+                "again: not for another class of it, nor once somebody in it is forgotten"
             )
         yield Loss(STREAMS, category, events[category], "; ".join(why))
 

@@ -15,7 +15,7 @@ from actors.retention.writer_call import ask_writer
 from actors.runtime.archive_moves import ArchiveMoves
 from actors.runtime.operation_record import checked_record
 from actors.runtime.parts import Parts
-from actors.writer.kept_states import keep_states
+from actors.writer.kept_states import keep_states, keys_in_streams
 from actors.writer.log_operation import LogOperation
 from storage import ArchiveRecord, ArchiveRefused, EventLog
 
@@ -69,7 +69,11 @@ def _removed(
     require_agreed(plan, lose)
     for some in in_parts(plan._kept):
         keeping = LogOperation(
-            partial(keep_states, streams=some, codec=parts.domain.codec),
+            partial(
+                keep_states,
+                streams=keys_in_streams(log, some, parts.domain.codec),
+                codec=parts.domain.codec,
+            ),
             "states were kept",
             "archives() says whether the archive is removed; remove it again if not",
         )

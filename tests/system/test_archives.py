@@ -719,6 +719,10 @@ def test_a_kept_state_is_read_by_the_next_release_and_deleted_with_who_is_forgot
         system.remove_archive(1, lose="all", **WHO)
     with System.open(store_path, second, replicas=1, master_key=key) as system:
         assert system.execute(second.Rename("ann", "c")).events[0].name == "a  b 7 c"
+        system.execute(second.Rename("bob", "d"))
+        system.forget("bob")
+        system.kill("command-handler")
+        assert system.execute(second.Rename("ann", "c")).events[0].name == "a  b 7 c 7 c"
         system.forget("ann")
         assert inside.notes(system, b"kept/") == []
         with pytest.raises(EventsRemoved, match="account-ann"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Event
 
 from actors.cli.archive_opening import add_change_options, checked_domain, opened_with_archives
 from actors.cli.command_parser import PROGRAM, CommandParser, moment, positive
@@ -13,8 +14,10 @@ from actors.cli.json_values import json_line
 from actors.cli.program_end import exit_code_of
 from actors.cli.progress_lines import ProgressLines
 from actors.retention.archive_plan import ArchivePlan
+from actors.system.system import System
 from storage import ArchiveRecord
 from storage.files.amounts import size_text
+from storage.log.archive_records import MOVING
 
 __all__ = ["main"]
 
@@ -33,7 +36,7 @@ EXIT_CODES = {
     "0": "the plan is shown, or the archive is made",
     "1": "it failed, or there is nothing to archive with --apply; standard error has the reason",
     "2": "the call was wrong, or there is no such store or domain",
-    "130": "interrupted; what has begun is finished when the store is open, see the command archives",
+    "130": "interrupted; what has begun is finished while the store is open, or by the same call",
 }
 
 
@@ -77,6 +80,9 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 "--streams or --from"
             )
         with opened_with_archives(options, domain) as system:
+            finished = _finished(system) if options.apply else []
+            for one in finished:
+                _show_done(one, options.json)
             plan = system.plan_archive(
                 streams,
                 category=options.category,
@@ -87,13 +93,24 @@ def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
                 progress=ProgressLines("looked at", options.json),
             )
             _show_plan(plan, options.json)
-            if options.apply:
+            if options.apply and (plan.events or not finished):
                 progress = ProgressLines("archived", options.json, "steps")
                 done = system.archive(plan, who=options.who, why=options.why, progress=progress)
                 _show_done(done, options.json)
 
     interrupted = EXIT_CODES["130"].partition("; ")[2] if options.apply else "nothing was changed"
     return exit_code_of(archive, interrupted)
+
+
+def _finished(system: System) -> list[ArchiveRecord]:
+    """The archives that an interrupted call has begun, once all their events are moved."""
+    begun = [one.number for one in system.archives() if one.state == MOVING]
+    pause = Event()
+    while True:
+        found = [one for one in system.archives() if one.number in begun]
+        if all(one.state != MOVING for one in found):
+            return found
+        pause.wait(0.05)  # the system goes on with them; what hinders it is logged
 
 
 def _show_plan(plan: ArchivePlan, as_json: bool) -> None:

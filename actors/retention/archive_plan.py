@@ -115,7 +115,7 @@ def plan_of(
     plan._positions = array("Q", found)
     plan.events = len(found)
     plan.first, plan.last = (found[0], found[-1]) if found else (0, 0)
-    plan.stays = log.stats()["events"] - sum(one.events for one in log.archives()) - plan.events
+    plan.stays = log.stats()["events"] - log.archived_events() - plan.events
     plan.behind = tuple(_behind(log, found, event_readers(parts)))
     return plan
 

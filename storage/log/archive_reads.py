@@ -35,6 +35,13 @@ class ArchiveReads(EventReads):
             log = transaction, self._databases, self._records
             return archive_records(*log, self._archives, stored_archives(*log))
 
+    def archived_events(self) -> int:
+        """Return how many events have left the log for archives, removed ones too; of one that is being made,
+        those that were moved so far. Raises DamagedStore."""
+        with self._reading() as transaction:
+            found = stored_archives(transaction, self._databases, self._records)
+        return sum(one.moved_events for one in found)
+
     def unavailable_archives(self) -> list[str]:
         """Return a sentence for each archive whose file is missing, or can't be opened; reads no events."""
         with self._reading() as transaction:

@@ -31,9 +31,12 @@ from actors import (
     restore,
 )
 from actors.__main__ import main
+from actors.kernel.delivery_marks import MARKS_FILE
+from actors.replication.replicas_folder import REPLICAS
 from actors.retention import archiving, removing
 from actors.runtime import archive_moves
-from storage import EventLog
+from actors.runtime.store_identity import IDENTITY_FILE
+from storage import Codec, EventLog
 from tests import inside
 from tests.helpers import PATIENCE, wait_until
 from tests.system.warehouse import (
@@ -840,6 +843,29 @@ def test_commands_find_archives_that_are_elsewhere(
     assert "file:1" not in there
     os.symlink(tmp_path / "disk", store_path / "archives")
     assert run("verify", store_path) == 0
+
+
+def test_an_archive_that_has_begun_is_finished_by_the_same_command(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with System.open(store_path, warehouse, replicas=1) as system:
+        fill(system)
+        system.close_streams(DONE, **WHO)
+        system.wait_process_managers()
+        plan = system.plan_archive()
+    siblings = [REPLICAS, MARKS_FILE, IDENTITY_FILE]
+    with EventLog.open(store_path, Codec(), create=False, siblings=siblings) as log:
+        begun = log.begin_archive(plan._positions, time_us=1, **WHO)
+        log.move_to_archive(begun.number, 4)
+    assert run("archive", store_path, *DOMAIN, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["events"], shown["stays"]) == (5, plan.stays), "what was not moved yet"
+    assert run("archive", store_path, *DOMAIN, "--apply", "--who", "ann", "--why", "old") == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("archive 1 has 9 events, in ")
+    assert f"{plan.stays} events stay in the log" in told.out
+    assert run("archives", store_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["archive"]["state"] == "archived"
 
 
 def test_verifying_tells_a_damaged_archive_from_a_damaged_log(

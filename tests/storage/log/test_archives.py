@@ -30,7 +30,7 @@ from storage.archive import archive_writer
 from storage.files import header
 from storage.files.lmdb_pages import BrokenPage
 from storage.files.published_file import PublishedFile
-from storage.log import archiving_log, open_log
+from storage.log import archive_files_log, archiving_log, open_log
 from storage.log.archived_event import REMOVED_TYPE
 from storage.log.corrections import ChangedEvent
 from storage.log.live_compaction import LiveCompaction
@@ -640,7 +640,7 @@ def test_an_event_that_came_back_into_the_log_is_found(log: EventLog) -> None:
 
 # -- what ends in between ------------------------------------------------------------------------------------
 def test_a_failed_begin_leaves_nothing(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    for owner, name in ((archive_writer.ArchiveWriter, "end"), (archiving_log.PublishedFile, "publish")):
+    for owner, name in ((archive_writer.ArchiveWriter, "end"), (archive_files_log.PublishedFile, "publish")):
         with monkeypatch.context() as patch:
             put_fault(patch, owner, name)
             with pytest.raises(Fault):
@@ -655,7 +655,7 @@ def test_an_opening_finishes_a_removal_that_was_interrupted(
     number = archive(log, [3, 4])
     [record] = log.archives()
     with monkeypatch.context() as patch:
-        put_fault(patch, archiving_log, "erase_file")
+        put_fault(patch, archive_files_log, "erase_file")
         with pytest.raises(Fault):
             log.remove_archive(number, **WHO)
     assert Path(record.file).exists()

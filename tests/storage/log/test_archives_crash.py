@@ -20,7 +20,7 @@ import pytest
 from storage import EventLog, EventsRemoved
 from storage.archive import archive_writer
 from storage.files.published_file import PublishedFile
-from storage.log import archiving_log
+from storage.log import archive_files_log
 from storage.log.records import DROPPED, RecordedEvent
 from storage.log.verification import verify_store
 from tests.storage.log.test_archives import CODEC, WHO, fill, of_streams
@@ -62,7 +62,7 @@ def work_until(path: Path, step: int) -> bool:
                 (PublishedFile, "write"),
                 (PublishedFile, "publish"),
                 (EventLog, "_commit"),
-                (archiving_log, "erase_file"),
+                (archive_files_log, "erase_file"),
             ):
                 setattr(owner, name, around(getattr(owner, name), counted))
             work(path)

@@ -17,6 +17,7 @@ PAGES = sorted(
     if page.exists()
 )
 MODULES = [module for folder in ("actors", "storage", "examples") for module in (ROOT / folder).rglob("*.py")]
+WIDTH = 110
 CODE = re.compile(r"^```.*?^```$|`[^`]*`|\]\([^)]*\)", re.MULTILINE | re.DOTALL)
 
 
@@ -58,6 +59,18 @@ def test_no_text_in_the_code_has_such_a_phrase() -> None:
                 if phrase.split()[0] in node.value.lower() and [*found_in(node.value, phrase)]
             ]
     assert len(MODULES) > 500
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CHANGELOG.md"])
+def test_the_lines_of_a_page_fit(page: str) -> None:
+    """But for rows of tables and what is in a block or a picture."""
+    wrong = []
+    block = False
+    for number, line in enumerate((ROOT / page).read_text().splitlines(), 1):
+        block ^= line.startswith("```")
+        if len(line) > WIDTH and not block and not line.startswith(("|", "```", "![")):
+            wrong.append(f"{page}:{number}: {len(line)} characters")
     assert not wrong, "\n".join(wrong)
 
 

@@ -10,6 +10,7 @@ import threading
 from actors.runtime.parts import Parts
 from actors.runtime.periodic_writer_task import PeriodicWriterTask
 from storage import EventLog
+from storage.files.header import ARCHIVES_FORMAT
 from storage.log.archive_records import MOVING
 
 __all__ = ["STEP", "ArchiveMoves"]
@@ -27,10 +28,9 @@ class ArchiveMoves(PeriodicWriterTask[bool]):
         super().__init__(parts)
         self.one_at_a_time = threading.Lock()
         """Held by the call that archives, or removes an archive."""
-        self.unfinished = isinstance(parts.log, EventLog) and any(
-            one.state == MOVING for one in parts.log.archives()
-        )
-        """Whether an archive is left to the maintenance; set by a call that could not finish one."""
+        # The first step looks which: an opening reads no more than it has to, since Ctrl-C may come within.
+        self.unfinished = isinstance(parts.log, EventLog) and parts.log.format >= ARCHIVES_FORMAT
+        """Whether an archive may be left to the maintenance; set by a call that could not finish one."""
         self._number: int | None = None
         """The archive that is being finished; its events may all be there while the log is tidied up."""
 

@@ -24,15 +24,20 @@ class ReadGate:
         # Reentrant, so that an interrupted close may be repeated.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._inside = 0
+        self._inside: list[None] = []
         self._exclusive = False
         self._closed = False
 
     def __enter__(self) -> None:
-        with self._lock:
-            if self._exclusive or self._closed:
-                self._wait_outside()
-            self._inside += 1
+        # Without the lock: an interrupt at the end of a block that holds it would leave it locked for ever.
+        # Who is inside is noted before the look, and `exclusive` does the two in the other order.
+        self._inside.append(None)
+        if self._exclusive or self._closed:
+            self._leave()
+            with self._lock:
+                if self._exclusive or self._closed:
+                    self._wait_outside()
+                self._inside.append(None)
 
     def __exit__(
         self,
@@ -40,9 +45,12 @@ class ReadGate:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._exclusive and not self._inside:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._inside.pop()
+        if self._exclusive and not self._inside:
+            with self._lock:
                 self._changed.notify_all()
 
     @property

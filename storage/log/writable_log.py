@@ -318,16 +318,19 @@ class WritableLog(LogReader):
 
         Raises what `_begin` and `_end` do, and LMDB's errors as those of `doing` something to the log.
         """
-        transaction = self._begin()
+        transaction = None
         try:
+            transaction = self._begin()
             yield transaction
-        except lmdb.Error as error:
-            transaction.abort()
-            raise translate(error, f"{doing} {self.path}", self.path) from error
-        except BaseException:
-            transaction.abort()
+            # Within the block: an interrupt just before it must not leave the transaction open.
+            self._end(transaction)
+        except BaseException as error:
+            if transaction is not None:
+                with suppress(lmdb.Error):
+                    transaction.abort()
+            if isinstance(error, lmdb.Error):
+                raise translate(error, f"{doing} {self.path}", self.path) from error
             raise
-        self._end(transaction)
 
     def _end(self, transaction: lmdb.Transaction[bytes]) -> None:
         """Commit. Raises StoreFull, nothing having been written, or CommitFailed."""

@@ -488,7 +488,7 @@ def test_timers_keep_a_store_open_or_are_left_alone_as_the_operator_says(folder:
 def test_a_store_that_can_not_be_woken_is_tried_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "TRY_AGAIN", 0.05)
     with made(folder) as systems:
-        systems.get("acme").execute(Receive("p", 0.01))
+        systems.get("acme").execute(Receive("p", 1.0))
     with (
         System.open(folder / "acme", parcels, replicas=1, managers=False) as elsewhere,
         made(folder) as systems,
